@@ -1,0 +1,1 @@
+"""Kubernetes pods as real Linux processes on one machine."""
