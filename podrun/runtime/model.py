@@ -42,7 +42,7 @@ class Dns:
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """Limits in the kernel's units; None leaves the kernel's default. CPU in shares of 1024 per core and microseconds."""
+    """Limits in the kernel's units; None leaves the kernel's default. CPU: shares (1024 per core), microseconds."""
 
     cpu_shares: int | None = None
     cpu_quota_us: int | None = None

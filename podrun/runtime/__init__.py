@@ -1,0 +1,1 @@
+"""Sandboxes and containers in CRI terms, made of spawner requests, cgroups and networks."""
