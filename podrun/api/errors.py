@@ -25,7 +25,7 @@ class Cause(NamedTuple):
     field: str = ""
 
 
-@dataclass
+@dataclass(eq=False)
 class ApiError(Exception):
     """A request that is refused or has failed; everything a Status says.
 
