@@ -1,0 +1,1 @@
+"""Images: references, registries, layers, the content-addressed store, and building those that podrun ships."""
