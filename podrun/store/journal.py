@@ -1,0 +1,187 @@
+"""Durability: every change in SQLite before anyone sees it, on one writer thread.
+
+    loop's thread                      writer thread
+    append(write) ──> queue ──> takes all that wait, one transaction, COMMIT (fsync)
+    settled(writes, error) <── call_soon_threadsafe ──┘
+
+Writes that arrive while a commit is on its way are committed together by the next one, so that fifty pods at once cost
+a few fsyncs and a slow disk never stalls the loop. WAL with synchronous=FULL survives a power cut.
+
+When a commit fails (disk full), the writes that were accepted after it stand on states that never came to be: all of
+them fail. `generation` tells them apart: the loop's side counts it up once it has heard of the failure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from podrun.store.records import ChangeType, Key, Record, WatchEvent
+
+FORMAT = 1
+_SCHEMA = """
+CREATE TABLE objects (
+    resource TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL, body BLOB NOT NULL,
+    PRIMARY KEY (resource, namespace, name)
+) WITHOUT ROWID;
+CREATE TABLE changes (
+    version INTEGER PRIMARY KEY, type TEXT NOT NULL,
+    resource TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL, body BLOB NOT NULL
+);
+"""
+
+
+class UnreadableDatabase(Exception):
+    """The file is not a database of this podrun; the text says what to do."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Write:
+    """A change on its way to the disk; `done` is resolved with the record once it is durable and visible."""
+
+    event: WatchEvent
+    generation: int
+    done: asyncio.Future[Record]
+
+
+Settled = Callable[[list[Write], Exception | None], None]
+
+
+class Journal:
+    """The database file. `settled` is called on the loop, in the order of the writes."""
+
+    def __init__(self, path: Path, history: int, settled: Settled) -> None:
+        self._history = history
+        self._settled = settled
+        self._database = _open(path)
+        self._queue: queue.SimpleQueue[Write | None] = queue.SimpleQueue()
+        self._generation = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+
+    def objects(self) -> Iterator[tuple[Key, Record]]:
+        """Every object as it was last written."""
+        rows = self._database.execute("SELECT resource, namespace, name, version, body FROM objects")
+        for resource, namespace, name, version, body in rows:
+            yield Key(resource, namespace, name), Record(version, body)
+
+    def changes(self) -> Iterator[WatchEvent]:
+        """The last changes, oldest first; `before` where the history holds it."""
+        last: dict[Key, Record] = {}
+        rows = self._database.execute(
+            "SELECT version, type, resource, namespace, name, body FROM changes ORDER BY version"
+        )
+        for version, type_, resource, namespace, name, body in rows:
+            key, record = Key(resource, namespace, name), Record(version, body)
+            yield WatchEvent(type_, key, record, last.get(key))
+            if type_ == "DELETED":
+                last.pop(key, None)
+            else:
+                last[key] = record
+
+    def append(self, write: Write) -> None:
+        """Queue a write; called on the loop's thread."""
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+            self._thread.start()
+        self._queue.put(write)
+
+    def close(self) -> None:
+        """Commit what waits and close the file; blocks for as long as that takes."""
+        if self._thread.is_alive():
+            self._queue.put(None)
+            self._thread.join()
+        self._database.close()
+
+    def _run(self) -> None:
+        more = True
+        while more:
+            waiting, more = self._take()
+            self._settle([write for write in waiting if write.generation < self._generation], stale=True)
+            self._settle([write for write in waiting if write.generation >= self._generation])
+
+    def _take(self) -> tuple[list[Write], bool]:
+        """All writes that wait (at least one, blocking for it), and whether more may come."""
+        writes: list[Write] = []
+        item = self._queue.get()
+        while item is not None:
+            writes.append(item)
+            try:
+                item = self._queue.get_nowait()
+            except queue.Empty:
+                return writes, True
+        return writes, False
+
+    def _settle(self, writes: list[Write], *, stale: bool = False) -> None:
+        if not writes:
+            return
+        error: Exception | None = OSError("an earlier change could not be stored") if stale else None
+        if not stale:
+            try:
+                self._commit([write.event for write in writes])
+            except sqlite3.Error as failure:
+                error = failure
+                self._generation += 1
+        assert self._loop is not None
+        # The loop is closed only after `close` has joined this thread.
+        self._loop.call_soon_threadsafe(self._settled, writes, error)
+
+    def _commit(self, events: list[WatchEvent]) -> None:
+        database = self._database
+        try:
+            database.execute("BEGIN IMMEDIATE")
+            database.executemany("INSERT INTO changes VALUES (?, ?, ?, ?, ?, ?)", map(_change_row, events))
+            # Several versions of one object in a batch: the last one stays, as the order of `events` has it.
+            for event in events:
+                if event.type == "DELETED":
+                    database.execute("DELETE FROM objects WHERE resource = ? AND namespace = ? AND name = ?", event.key)
+                else:
+                    database.execute("INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?, ?)", _object_row(event))
+            database.execute("DELETE FROM changes WHERE version <= ?", (events[-1].version - self._history,))
+            database.execute("COMMIT")
+        except sqlite3.Error:
+            if database.in_transaction:
+                database.execute("ROLLBACK")
+            raise
+
+
+def _change_row(event: WatchEvent) -> tuple[int, ChangeType, str, str, str, bytes]:
+    return (event.version, event.type, *event.key, event.record.encoded)
+
+
+def _object_row(event: WatchEvent) -> tuple[str, str, str, int, bytes]:
+    return (*event.key, event.version, event.record.encoded)
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    # The file holds Secrets: nobody but root reads it. Its -wal file takes over the mode.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        # One podrun per database: a second one finds it locked instead of writing beside the first.
+        database.execute("PRAGMA locking_mode = EXCLUSIVE")
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = FULL")
+        (found,) = database.execute("PRAGMA user_version").fetchone()
+        if found == 0:
+            database.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {FORMAT}; COMMIT;")
+        elif found != FORMAT:
+            raise UnreadableDatabase(f"{path} was written by another version of podrun (format {found}, not {FORMAT})")
+    except sqlite3.OperationalError as error:
+        database.close()
+        if "locked" in str(error):
+            raise UnreadableDatabase(f"{path} is in use: another podrun daemon runs on it") from None
+        raise UnreadableDatabase(f"{path} cannot be opened: {error}") from error
+    except sqlite3.DatabaseError as error:
+        database.close()
+        raise UnreadableDatabase(f"{path} is not a database of podrun ({error}); move it away to begin anew") from error
+    except UnreadableDatabase:
+        database.close()
+        raise
+    return database
