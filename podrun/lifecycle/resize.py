@@ -1,0 +1,70 @@
+"""Changing CPU and memory of running containers in place (KEP-1287): the step a container needs, and the texts."""
+
+from __future__ import annotations
+
+import json
+from enum import Enum
+
+from podrun.api.pod import Container, Pod
+from podrun.lifecycle import resources
+from podrun.lifecycle.observed import ActualResources, ContainerSeen
+
+
+class Step(Enum):
+    """What brings a running container to the resources of its specification."""
+
+    NONE = "none"
+    IN_PLACE = "in place"
+    RESTART = "restart"
+
+
+def wanted(container: Container) -> ActualResources:
+    """What the specification asks for, in the units of what is in force."""
+    requests, limits = container.resources.requests, container.resources.limits
+    return ActualResources(
+        cpu_request=resources.milli_cpu(requests) or None,
+        cpu_limit=resources.milli_cpu(limits) or None,
+        memory_request=resources.memory(requests) or None,
+        memory_limit=resources.memory(limits) or None,
+    )
+
+
+def step(container: Container, seen: ContainerSeen) -> Step:
+    """In place, unless a resource that changed has the policy RestartContainer; none when nothing differs."""
+    if seen.resources is None:
+        return Step.NONE
+    want, have = wanted(container), seen.resources
+    changed = {
+        "cpu": (want.cpu_request, want.cpu_limit) != (have.cpu_request, have.cpu_limit),
+        "memory": (want.memory_request, want.memory_limit) != (have.memory_request, have.memory_limit),
+    }
+    if not any(changed.values()):
+        return Step.NONE
+    restarting = {p.resource_name for p in container.resize_policy if p.restart_policy == "RestartContainer"}
+    return Step.RESTART if any(changed[name] for name in changed if name in restarting) else Step.IN_PLACE
+
+
+def in_progress(pod: Pod, containers: tuple[ContainerSeen, ...]) -> bool:
+    """Whether some running container does not have yet what it asks for."""
+    by_name = {c.name: c for c in (*pod.spec.init_containers, *pod.spec.containers)}
+    return any(
+        seen.state == "running" and seen.name in by_name and step(by_name[seen.name], seen) is not Step.NONE
+        for seen in containers
+    )
+
+
+def event_text(pod: Pod, what: str, generation: int, error: str = "") -> str:
+    """The message of events as ResizeStarted (events/resize.go); `what` is "started", "completed", "error", ..."""
+    summary: dict[str, object] = {}
+    for key, group in (("initContainers", pod.spec.init_containers), ("containers", pod.spec.containers)):
+        if group:
+            summary[key] = [{"name": c.name, "resources": _as_go_prints(c)} for c in group]
+    summary["generation"] = generation
+    if error:
+        summary["error"] = error
+    return f"Pod resize {what}: {json.dumps(summary, separators=(',', ':'), ensure_ascii=False)}"
+
+
+def _as_go_prints(container: Container) -> dict[str, dict[str, str]]:
+    sides = (("limits", container.resources.limits), ("requests", container.resources.requests))
+    return {name: dict(sorted(side.items())) for name, side in sides if side}
