@@ -1,0 +1,1 @@
+"""Addresses, links, routes, rules and names for pods on one machine."""
