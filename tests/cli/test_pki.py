@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
+
 from podrun.apiserver import pki
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
