@@ -150,7 +150,7 @@ def _parse(text: str) -> Quantity:
     whole, fraction, suffix = match[2].lstrip("0"), match[3] or "", match[4]
     if not whole and match[3] is None and not suffix:
         return ZERO
-    base, exponent, form = _suffix(suffix)
+    exponent, form = _suffix(suffix)
     digits = (whole or "0") + fraction
     kept = ""
     if form == "BinarySI":
@@ -175,16 +175,16 @@ def _scaled(amount: int, exponent: int) -> int:
     return amount * 10**exponent if exponent >= 0 else _round_up(amount, 10**-exponent)
 
 
-def _suffix(suffix: str) -> tuple[int, int, Format]:
-    """Base and exponent of a suffix, and its family; raises ValueError."""
+def _suffix(suffix: str) -> tuple[int, Format]:
+    """The exponent of a suffix (of 2 or of 10) and its family; raises ValueError."""
     if suffix in _DECIMAL:
-        return 10, _DECIMAL[suffix], "DecimalSI"
+        return _DECIMAL[suffix], "DecimalSI"
     if suffix in _BINARY:
-        return 2, _BINARY[suffix], "BinarySI"
+        return _BINARY[suffix], "BinarySI"
     exponent = _EXPONENT.fullmatch(suffix)
     if exponent is None or abs(int(exponent[1])) > _WIDEST_EXPONENT:
         raise ValueError(WRONG_SUFFIX)
-    return 10, int(exponent[1]), "DecimalExponent"
+    return int(exponent[1]), "DecimalExponent"
 
 
 def _round_up(amount: int, unit: int) -> int:
