@@ -1,0 +1,71 @@
+"""System call numbers, where x86-64 and arm64 differ and where they do not.
+
+Calls since Linux 5.1 have one number on every architecture. Source: the kernel's syscall tables
+(arch/x86/entry/syscalls/syscall_64.tbl, include/uapi/asm-generic/unistd.h).
+"""
+
+from __future__ import annotations
+
+import platform
+from typing import Final
+
+_DIFFERENT: Final[dict[str, dict[str, int]]] = {
+    "x86_64": {
+        "mount": 165,
+        "umount2": 166,
+        "pivot_root": 155,
+        "unshare": 272,
+        "setns": 308,
+        "sethostname": 170,
+        "prctl": 157,
+        "capget": 125,
+        "capset": 126,
+        "seccomp": 317,
+        "waitid": 247,
+        "execveat": 322,
+        "setgroups": 116,
+        "setresuid": 117,
+        "setresgid": 119,
+    },
+    "aarch64": {
+        "mount": 40,
+        "umount2": 39,
+        "pivot_root": 41,
+        "unshare": 97,
+        "setns": 268,
+        "sethostname": 161,
+        "prctl": 167,
+        "capget": 90,
+        "capset": 91,
+        "seccomp": 277,
+        "waitid": 95,
+        "execveat": 281,
+        "setgroups": 159,
+        "setresuid": 147,
+        "setresgid": 149,
+    },
+}
+
+_COMMON: Final[dict[str, int]] = {
+    "pidfd_send_signal": 424,
+    "open_tree": 428,
+    "move_mount": 429,
+    "fsopen": 430,
+    "fsconfig": 431,
+    "fsmount": 432,
+    "pidfd_open": 434,
+    "close_range": 436,
+    "openat2": 437,
+    "mount_setattr": 442,
+}
+
+
+class UnsupportedMachine(RuntimeError):
+    """podrun knows x86-64 and arm64."""
+
+
+def number(call: str, machine: str = platform.machine()) -> int:
+    """The number of `call` on `machine` (as uname -m says it). Raises UnsupportedMachine."""
+    if machine not in _DIFFERENT:
+        raise UnsupportedMachine(f"podrun runs on x86_64 and aarch64, not on {machine}")
+    return _COMMON[call] if call in _COMMON else _DIFFERENT[machine][call]

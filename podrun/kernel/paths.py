@@ -1,0 +1,104 @@
+"""Paths walked under a root: no symlink, `..` or magic link of an image or volume leads out (openat2, Linux 5.6)."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import stat
+from ctypes import c_char_p, c_int, c_size_t, c_void_p
+
+from podrun.kernel.calls import Call, KernelError, bytes_of
+from podrun.kernel.flags import Resolve
+
+_openat2 = Call("openat2", c_int, c_char_p, c_void_p, c_size_t)
+_IN_ROOT = Resolve.IN_ROOT | Resolve.NO_MAGICLINKS
+_TRIES = 64
+"""openat2 says EAGAIN when a rename elsewhere might have let `..` escape; it is then asked again."""
+
+
+class _How(ctypes.Structure):
+    """struct open_how"""
+
+    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+
+
+def open_at(directory: int, path: str, flags: int, resolve: Resolve, mode: int = 0) -> int:
+    """openat2(2); O_CLOEXEC is added. Raises KernelError."""
+    how = _How(flags | os.O_CLOEXEC, mode, int(resolve))
+    raw = bytes_of(path)
+    for _ in range(_TRIES):
+        try:
+            return _openat2(directory, raw, ctypes.byref(how), ctypes.sizeof(how), path=path)
+        except KernelError as error:
+            if error.errno != errno.EAGAIN:
+                raise
+    raise KernelError(errno.EAGAIN, "openat2", path)
+
+
+def open_in_root(root: int, path: str, flags: int = os.O_PATH, mode: int = 0) -> int:
+    """Open `path` as a process whose root is the descriptor `root` would, without magic links."""
+    return open_at(root, path, flags, _IN_ROOT, mode)
+
+
+def open_beneath(directory: int, path: str, flags: int = os.O_PATH, mode: int = 0) -> int:
+    """Open a relative path that must stay below `directory`: EXDEV when a link or `..` would leave it (subPath)."""
+    return open_at(directory, path, flags, Resolve.BENEATH | Resolve.NO_MAGICLINKS, mode)
+
+
+def make_directory(root: int, path: str, mode: int = 0o755) -> int:
+    """mkdir -p inside `root`; an O_PATH descriptor of it. Existing symlinks are followed inside the root.
+
+    Raises KernelError: ENOTDIR when something else is in the way, ELOOP for a link that leads nowhere twice.
+    """
+    try:
+        return open_in_root(root, path, os.O_PATH | os.O_DIRECTORY)
+    except KernelError as error:
+        if error.errno != errno.ENOENT:
+            raise
+    parent, name = parent_and_name(path)
+    where = make_directory(root, parent)
+    try:
+        os.mkdir(name, mode, dir_fd=where)
+    except FileExistsError:
+        return _through_dangling_link(root, where, name, path, mode)
+    finally:
+        os.close(where)
+    return open_in_root(root, path, os.O_PATH | os.O_DIRECTORY)
+
+
+def _through_dangling_link(root: int, where: int, name: str, path: str, mode: int) -> int:
+    """The name exists and yet does not resolve: a symlink whose target is missing inside the root. Make the target."""
+    status = os.stat(name, dir_fd=where, follow_symlinks=False)
+    if not stat.S_ISLNK(status.st_mode):
+        return open_in_root(root, path, os.O_PATH | os.O_DIRECTORY)
+    target = os.readlink(name, dir_fd=where)
+    parent, _ = parent_and_name(path)
+    resolved = target if target.startswith("/") else f"{parent}/{target}"
+    if resolved.count("/") > 255:
+        raise KernelError(errno.ELOOP, "mkdirat", path)
+    return make_directory(root, resolved, mode)
+
+
+def make_file(root: int, path: str, mode: int = 0o644) -> int:
+    """An O_PATH descriptor of an existing entry that is not a directory, or of an empty file made now."""
+    try:
+        return open_in_root(root, path)
+    except KernelError as error:
+        if error.errno != errno.ENOENT:
+            raise
+    parent, name = parent_and_name(path)
+    where = make_directory(root, parent)
+    try:
+        os.close(open_at(where, name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, Resolve.NO_SYMLINKS, mode))
+    finally:
+        os.close(where)
+    return open_in_root(root, path)
+
+
+def parent_and_name(path: str) -> tuple[str, str]:
+    """`/a/b/` -> (`/a`, `b`). Raises KernelError(EINVAL) for the root itself or a name of `..`."""
+    parent, _, name = path.rstrip("/").rpartition("/")
+    if name in ("", ".", ".."):
+        raise KernelError(errno.EINVAL, "open", path)
+    return parent or "/", name

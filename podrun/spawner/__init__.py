@@ -1,0 +1,1 @@
+"""The process that forks, parents and reaps every process of every pod, and its client."""
