@@ -161,7 +161,7 @@ class Decoder:
     def _float(self, value: Any, kind: Type) -> Any:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             return self._refuse(value, kind)
-        return value
+        return float(value)
 
     def _bytes(self, value: Any, kind: Type) -> Any:
         if not isinstance(value, str):
@@ -202,7 +202,7 @@ class Decoder:
             raise DecodingError(str(mistake)) from None
 
     def _raw(self, value: Any, kind: Type) -> Any:
-        return UNSET if value is None else value
+        return UNSET if value is None else plain(value)
 
     # Mistakes
 
@@ -261,6 +261,17 @@ def zero_value(schema: Schema, kind: Type) -> Any:
             return {name: unset_value(schema, struct.fields[name]) for name in struct.always}
         case _:
             return None
+
+
+def plain(value: Any) -> Any:
+    """JSON values without what the reader noted about them."""
+    if isinstance(value, dict):
+        return {clean(name): plain(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    if isinstance(value, Decimal):
+        return float(value)
+    return clean(value) if isinstance(value, str) else value
 
 
 def json_kind(value: Any) -> str:
