@@ -31,7 +31,7 @@ def _key_of(folder: Path) -> str:
 
 
 def _build(podrun: Podrun) -> None:
-    podrun.podrun("images", "build", "--all", IMAGE_SOURCES, seconds=600)
+    podrun.podrun("images", "build", IMAGE_SOURCES, seconds=600)
 
 
 @pytest.fixture(scope="session")

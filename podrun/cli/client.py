@@ -57,6 +57,10 @@ class Answer:
             while piece := self._stream.read1(65536):  # type: ignore[attr-defined]
                 yield piece
 
+    def set_timeout(self, seconds: float) -> None:
+        """Raise TimeoutError where nothing arrives for so long."""
+        self._connection.settimeout(seconds)
+
     def read(self) -> bytes:
         return b"".join(self.pieces())
 
@@ -135,10 +139,12 @@ class Client:
 
 def path_of(*parts: str, **query: str) -> str:
     """A URL path of quoted parts, with a query."""
-    path = "/" + "/".join(quote(part, safe="") for part in parts)
-    if query:
-        path += "?" + "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items())
-    return path
+    return "/" + "/".join(quote(part, safe="") for part in parts) + query_of(**query)
+
+
+def query_of(**query: str) -> str:
+    """`?NAME=VALUE&...`, quoted; "" without any."""
+    return "?" + "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items()) if query else ""
 
 
 def _read_head(connection: socket.socket) -> Answer:

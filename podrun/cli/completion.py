@@ -54,7 +54,9 @@ _podrun() {{
     esac
     [ "$command" != anatomy ] || words="$words $({_PODS})"
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
-    [ "$command" != play ] && [ "$command" != images ] || mapfile -t -O ${{#COMPREPLY[@]}} COMPREPLY < <(compgen -f -- "$current")
+    case $command in
+        play | images) mapfile -t -O ${{#COMPREPLY[@]}} COMPREPLY < <(compgen -f -- "$current") ;;
+    esac
 }}
 complete -o filenames -F _podrun podrun"""
 
