@@ -70,15 +70,17 @@ def _ls(store: ImageStore, arguments: argparse.Namespace) -> int:
 
         print(json.dumps([_described(image) for image in images], indent=2))
         return OK
-    rows = [("IMAGE", "ID", "SIZE", "FROM")]
-    for image in images:
-        origin = f"{image.source} (a stand-in; a pull replaces it)" if image.stand_in else str(image.source)
-        for name in image.references or ("<none>",):
-            rows.append((familiar(name), image.id.removeprefix("sha256:")[:12], _size(image.size), origin))
+    rows = [("IMAGE", "ID", "SIZE", "FROM"), *(row for image in images for row in _rows(image))]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     for row in rows:
         print("   ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
     return OK
+
+
+def _rows(image: Image) -> list[tuple[str, str, str, str]]:
+    origin = f"{image.source} (a stand-in; a pull replaces it)" if image.stand_in else str(image.source)
+    names = image.references or ("<none>",)
+    return [(familiar(name), image.id.removeprefix("sha256:")[:12], _size(image.size), origin) for name in names]
 
 
 def _load(store: ImageStore, arguments: argparse.Namespace) -> int:
