@@ -1,0 +1,168 @@
+"""A client as fast as Python allows, so that what is measured is the server: run inside the daemon's network namespace.
+
+usage: client.py KUBECONFIG VERB ARGUMENT...   prints one JSON value
+
+    ready N         N pods one after another: seconds from POST to Ready on a watch, of POST and of GET, each a list
+    together N      N pods posted at once: seconds until the last is Ready
+    finished FILE   a pod (a JSON manifest) from POST to its end: seconds
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import ssl
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+
+PODS = "/api/v1/namespaces/default/pods"
+
+
+class Api:
+    """Keep-alive connections to the server a kubeconfig names, with its client certificate."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        config = yaml.safe_load(kubeconfig.read_text())
+        cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
+        authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
+        self._context = ssl.create_default_context(cadata=authority)
+        with tempfile.NamedTemporaryFile() as pair:
+            for field in ("client-certificate-data", "client-key-data"):
+                pair.write(base64.b64decode(user[field]) + b"\n")
+            pair.flush()
+            self._context.load_cert_chain(pair.name)
+        self._address = urlsplit(cluster["server"])
+
+    def connection(self) -> http.client.HTTPSConnection:
+        assert self._address.hostname is not None
+        return http.client.HTTPSConnection(self._address.hostname, self._address.port, context=self._context)
+
+
+def ask(connection: http.client.HTTPSConnection, method: str, path: str, body: Any = None) -> Any:
+    """One request and its decoded answer. Raises RuntimeError for a refusal."""
+    text = None if body is None else json.dumps(body)
+    connection.request(method, path, text, {"Content-Type": "application/json"})
+    answer = connection.getresponse()
+    content = answer.read()
+    if answer.status >= 300:
+        raise RuntimeError(f"{method} {path}: {answer.status} {content[:300]!r}")
+    return json.loads(content)
+
+
+class Watch:
+    """The newest state of every pod, kept by a thread; `until` waits for one to satisfy a condition."""
+
+    def __init__(self, api: Api) -> None:
+        self._pods: dict[str, tuple[float, dict[str, Any] | None]] = {}
+        self._changed = threading.Condition()
+        connection = api.connection()
+        connection.request("GET", f"{PODS}?watch=true&resourceVersion=0")
+        self._answer = connection.getresponse()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        while line := self._answer.readline():
+            now = time.perf_counter()
+            event = json.loads(line)
+            if event["type"] == "BOOKMARK":
+                continue
+            name = event["object"]["metadata"]["name"]
+            with self._changed:
+                self._pods[name] = (now, None if event["type"] == "DELETED" else event["object"])
+                self._changed.notify_all()
+
+    def until(self, name: str, condition: Any, seconds: float = 60.0) -> float:
+        """When the pod `name` first satisfied the condition (None stands for a deleted pod), by perf_counter."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: name in self._pods and condition(self._pods[name][1]), seconds):
+                raise RuntimeError(f"pod {name} is not where it should be after {seconds} s: {self._pods.get(name)}")
+            return self._pods[name][0]
+
+
+def is_ready(pod: dict[str, Any] | None) -> bool:
+    conditions = (pod or {}).get("status", {}).get("conditions", [])
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
+def is_finished(pod: dict[str, Any] | None) -> bool:
+    return (pod or {}).get("status", {}).get("phase") in ("Succeeded", "Failed")
+
+
+def is_gone(pod: dict[str, Any] | None) -> bool:
+    return pod is None
+
+
+def sleeper(name: str) -> dict[str, Any]:
+    """A pod with one container that sleeps, and everything a default pod has."""
+    container = {"name": "a", "image": "busybox:1.36", "command": ["sleep", "100000"]}
+    spec = {"terminationGracePeriodSeconds": 0, "containers": [container]}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+
+
+def ready(api: Api, watch: Watch, times: int) -> dict[str, list[float]]:
+    connection = api.connection()
+    took: dict[str, list[float]] = {"ready": [], "post": [], "get": []}
+    for number in range(times):
+        name = f"ready-{number}"
+        begin = time.perf_counter()
+        ask(connection, "POST", PODS, sleeper(name))
+        took["post"].append(time.perf_counter() - begin)
+        took["ready"].append(watch.until(name, is_ready) - begin)
+        begin = time.perf_counter()
+        ask(connection, "GET", f"{PODS}/{name}")
+        took["get"].append(time.perf_counter() - begin)
+        ask(connection, "DELETE", f"{PODS}/{name}?gracePeriodSeconds=0")
+        watch.until(name, is_gone)
+    return took
+
+
+def together(api: Api, watch: Watch, times: int) -> float:
+    names = [f"together-{number}" for number in range(times)]
+    connections = [api.connection() for _ in range(4)]
+    ask(connections[0], "GET", f"{PODS}?limit=1")
+
+    def post(mine: int) -> None:
+        for name in names[mine :: len(connections)]:
+            ask(connections[mine], "POST", PODS, sleeper(name))
+
+    threads = [threading.Thread(target=post, args=(mine,)) for mine in range(len(connections))]
+    begin = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    last = max(watch.until(name, is_ready) for name in names)
+    for thread in threads:
+        thread.join()
+    return last - begin
+
+
+def finished(api: Api, watch: Watch, manifest: Path) -> float:
+    pod = json.loads(manifest.read_text())
+    begin = time.perf_counter()
+    ask(api.connection(), "POST", PODS, pod)
+    return watch.until(pod["metadata"]["name"], is_finished) - begin
+
+
+def main() -> None:
+    api = Api(Path(sys.argv[1]))
+    watch = Watch(api)
+    verb, argument = sys.argv[2:4]
+    if verb == "ready":
+        print(json.dumps(ready(api, watch, int(argument))))
+    elif verb == "together":
+        print(json.dumps(together(api, watch, int(argument))))
+    elif verb == "finished":
+        print(json.dumps(finished(api, watch, Path(argument))))
+    else:
+        sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    main()
