@@ -43,11 +43,9 @@ class Reference:
     @property
     def familiar(self) -> str:
         """The short form people write: `busybox:1.36`, `bookstore/catalog:dev`, `quay.io/a/b@sha256:...`."""
-        path = self.path
-        if self.domain == DOCKER:
-            path = path.removeprefix("library/") if path.count("/") == 1 else path
-        else:
-            path = self.name
+        if self.domain != DOCKER:
+            return str(self)
+        path = self.path.removeprefix("library/") if self.path.count("/") == 1 else self.path
         return path + self._suffix
 
     @property

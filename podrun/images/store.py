@@ -1,11 +1,37 @@
-"""The images of this machine: what is here, and every way in and out."""
+"""The images of this machine: what is here, and every way in and out.
+
+    ROOT/index.json   which images there are          ROOT/layers/   their layers, unpacked
+    ROOT/downloads/   halves of layers being pulled   ROOT/build/    the builder's cache
+    ROOT/scratch/     what is unfinished; emptied when nobody is adding
+
+A layer is complete or absent, and the index names only layers that are complete: a process that dies at any point
+leaves nothing but scratch and layers that no image names, which the next garbage collection takes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import asyncio
+import fcntl
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from podrun.images.model import Credentials, Image, Limits, OnProgress, ignore_progress
+from podrun.images import build, manifests, recipe, reference
+from podrun.images.disk import remove_tree
+from podrun.images.index import Contents, Index, Record
+from podrun.images.layers import Layers
+from podrun.images.model import (
+    Image,
+    Limits,
+    OnProgress,
+    Progress,
+    Source,
+    ignore_progress,
+)
+
+_NO_MIRRORS: Mapping[str, Sequence[str]] = {}
+_DEFAULT_LIMITS = Limits()
 
 
 class ImageStore:
@@ -18,40 +44,157 @@ class ImageStore:
         self,
         root: Path,
         *,
-        mirrors: Mapping[str, Sequence[str]] | None = None,
-        limits: Limits = Limits(),
+        mirrors: Mapping[str, Sequence[str]] = _NO_MIRRORS,
+        limits: Limits = _DEFAULT_LIMITS,
     ) -> None:
         """`mirrors` gives, for a registry (`docker.io`), the addresses to ask before it, in order."""
+        self._root = root
+        self._scratch = root / "scratch"
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for directory in (self._scratch, root / "layers", root / "downloads", root / "build"):
+            directory.mkdir(exist_ok=True, mode=0o700)
+        self._index = Index(root)
+        self._layers = Layers(root / "layers", self._scratch, limits)
+        self._mirrors = mirrors
+        self._known: tuple[Contents, dict[str, Image]] = (Contents(), {})
 
-    def get(self, reference: str) -> Image | None:
-        """The image a pod means by `reference` (also by id or digest); ImageError InvalidImageName."""
-        raise NotImplementedError
+    def get(self, name: str) -> Image | None:
+        """The image a pod means by `name` (also by its id, whole); ImageError InvalidImageName."""
+        images = self._images()
+        if name.startswith("sha256:") and name in images:
+            return images[name]
+        wanted = reference.parse(name)
+        contents = self._index.read()
+        if wanted.digest:
+            by_digest = f"{wanted.name}@{wanted.digest}"
+            return next((one for one in images.values() if by_digest in one.digests), None)
+        return images.get(contents.names.get(str(wanted), ""))
 
-    def list(self) -> list[Image]:
-        """Every image, by name."""
-        raise NotImplementedError
+    def list(self) -> tuple[Image, ...]:
+        """Every image, by name; those without one come last."""
+        return tuple(sorted(self._images().values(), key=lambda one: (not one.references, one.references, one.id)))
 
-    async def load(self, path: Path, on_progress: OnProgress = ignore_progress) -> list[Image]:
-        """Take in a `docker save` file, an OCI archive or an OCI directory; gives what it held."""
-        raise NotImplementedError
+    async def build(self, path: Path, on_progress: OnProgress = ignore_progress) -> Image:
+        """Make what a recipe (images/NAME.yaml) says; an unchanged one is answered from the store.
 
-    async def pull(
-        self,
-        reference: str,
-        credentials: Sequence[Credentials] = (),
-        on_progress: OnProgress = ignore_progress,
-    ) -> Image:
-        """Get the image from its registry; pulls of one image at once become one. Each of `credentials` is tried."""
-        raise NotImplementedError
+        A stand-in does not take a name from a real image. Raises recipe.RecipeError.
+        """
+        what = await build.plan(path, recipe.read(path))
+        title = reference.parse(what.recipe.names[0]).familiar
+        contents = self._index.read()
+        found = next((key for key, record in contents.images.items() if record.recipe == what.key), None)
+        with self._adding():
+            if found is None or not self._complete(contents.images[found]):
+                builder = build.Builder(self._layers, self._root / "build", self._scratch)
+                configuration = await builder.build(what, on_progress)
+                found = build.image_id(configuration)
+                diff_ids = manifests.diff_ids_of(configuration)
+                record = Record(configuration, diff_ids, Source.BUILT, what.recipe.stand_in, what.key)
+            else:
+                on_progress(Progress(title, "unchanged"))
+                record = contents.images[found]
+            self._name(found, record, what.recipe.names, yield_to_real=what.recipe.stand_in)
+        on_progress(Progress(title, "done"))
+        return self._images()[found]
 
-    async def build(self, recipe: Path, on_progress: OnProgress = ignore_progress) -> list[Image]:
-        """Make what a recipe (images/NAME.yaml) says; an unchanged recipe is answered from the store."""
-        raise NotImplementedError
-
-    async def remove(self, reference: str) -> bool:
+    async def remove(self, name: str) -> bool:
         """Forget a name (or, by id, an image with all its names); gives whether it was here."""
-        raise NotImplementedError
+        image = self.get(name)
+        if image is None:
+            return False
+        with self._index.change() as contents:
+            if name == image.id:
+                contents.names = {key: value for key, value in contents.names.items() if value != name}
+            elif (wanted := reference.parse(name)).digest:
+                contents.images[image.id].digests.remove(f"{wanted.name}@{wanted.digest}")
+            else:
+                del contents.names[str(wanted)]
+            contents.drop_unnamed(image.id)
+        return True
 
-    async def garbage_collect(self, in_use: Collection[str]) -> int:
-        """Remove layers that no image names and images not `in_use` (ids) that have no name; gives bytes freed."""
-        raise NotImplementedError
+    async def garbage_collect(self, in_use: Collection[str] = ()) -> int:
+        """Remove layers of no image, and scratch; `in_use` are paths of layers to keep. Gives the bytes freed.
+
+        Does nothing while anyone is adding images: layers come before the image that names them.
+        """
+        with self._alone() as alone:
+            if not alone:
+                return 0
+            kept = {diff_id for record in self._index.read().images.values() for diff_id in record.diff_ids}
+            doomed = [
+                facts.diff_id
+                for facts in self._layers
+                if facts.diff_id not in kept and str(self._layers.path(facts.diff_id)) not in in_use
+            ]
+            return await asyncio.to_thread(self._sweep, doomed)
+
+    def _sweep(self, doomed: Sequence[str]) -> int:
+        freed = sum(self._layers.remove(diff_id) for diff_id in doomed)
+        for left in self._scratch.iterdir():
+            remove_tree(left)
+        return freed
+
+    def _images(self) -> dict[str, Image]:
+        """Every complete image, by id; made anew only when the index has changed."""
+        contents = self._index.read()
+        if contents is not self._known[0]:
+            images = {key: self._image(key, record, contents) for key, record in contents.images.items()}
+            self._known = (contents, images)
+        return self._known[1]
+
+    def _image(self, image_id: str, record: Record, contents: Contents) -> Image:
+        facts = [self._layers.facts(diff_id) for diff_id in record.diff_ids]
+        return Image(
+            id=image_id,
+            references=contents.names_of(image_id),
+            digests=tuple(record.digests),
+            config=manifests.image_config(record.config),
+            layers=tuple(self._layers.path(diff_id) for diff_id in record.diff_ids),
+            size=sum(one.bytes for one in facts if one is not None),
+            source=Source(record.source),
+            stand_in=record.stand_in,
+            created=str(record.config.get("created") or ""),
+        )
+
+    def _complete(self, record: Record) -> bool:
+        return all(self._layers.facts(diff_id) is not None for diff_id in record.diff_ids)
+
+    def _name(self, image_id: str, record: Record, names: Sequence[str], *, yield_to_real: bool = False) -> None:
+        """Put an image into the index under its names, taking them from whichever image has had them."""
+        with self._index.change() as contents:
+            known = contents.images.get(image_id)
+            if known is not None:
+                record.digests = sorted({*known.digests, *record.digests})
+            contents.images[image_id] = record
+            for name in names:
+                before = contents.names.get(name, "")
+                if yield_to_real and before in contents.images and not contents.images[before].stand_in:
+                    continue
+                contents.names[name] = image_id
+                if before != image_id:
+                    contents.drop_unnamed(before)
+
+    @contextmanager
+    def _adding(self) -> Iterator[None]:
+        """Held while layers may be here that no image names yet."""
+        with self._locked(fcntl.LOCK_SH):
+            yield
+
+    @contextmanager
+    def _alone(self) -> Iterator[bool]:
+        """Whether nobody, in any process, is adding; nobody can begin before the block ends."""
+        with self._locked(fcntl.LOCK_EX | fcntl.LOCK_NB) as held:
+            yield held
+
+    @contextmanager
+    def _locked(self, how: int) -> Iterator[bool]:
+        fd = os.open(self._root / "adding.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.flock(fd, how)
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
+        finally:
+            os.close(fd)

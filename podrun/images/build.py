@@ -1,0 +1,160 @@
+"""Make the image that a recipe describes: compose each layer, write it as a reproducible archive, unpack that."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from podrun.images import debian, golang
+from podrun.images.disk import remove_tree
+from podrun.images.layers import Layers, Piece
+from podrun.images.manifests import architecture
+from podrun.images.model import OnProgress, Progress
+from podrun.images.recipe import LayerRecipe, Recipe, RecipeError
+from podrun.images.tree import EPOCH, Node, Tree
+
+_FORM = "1"
+"""Goes into every key: to be raised when the same recipe would come out differently."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A recipe with everything looked up that its result depends on."""
+
+    recipe: Recipe
+    directory: Path
+    """What the recipe's own paths are relative to."""
+    closures: tuple[tuple[debian.Package, ...], ...]
+    """Per layer, the Debian packages to unpack."""
+    key: str
+    """Equal keys give equal images."""
+
+
+async def plan(path: Path, recipe: Recipe) -> Plan:
+    """Look up packages' versions and digest the sources; raises RecipeError."""
+    digest = hashlib.sha256(f"{_FORM}\0{architecture()}\0".encode() + path.read_bytes())
+    closures = []
+    for layer in recipe.layers:
+        packages = await debian.closure(layer.packages) if layer.packages else ()
+        closures.append(packages)
+        digest.update(repr(packages).encode())
+        for package in layer.package_files.values():
+            digest.update(f"{package}\0{await debian.version(package)}\0".encode())
+        if layer.go is not None:
+            digest.update(golang.key_of(path.parent / layer.go.source).encode())
+    return Plan(recipe, path.parent, tuple(closures), digest.hexdigest())
+
+
+class Builder:
+    """Builds into the layers of one store."""
+
+    def __init__(self, layers: Layers, cache: Path, scratch: Path) -> None:
+        self._layers = layers
+        self._cache = cache
+        self._scratch = scratch
+
+    async def build(self, what: Plan, on_progress: OnProgress) -> dict[str, Any]:
+        """Make the layers; gives the image's configuration. Raises RecipeError or LayerRefused."""
+        title = what.recipe.names[0]
+        diff_ids = []
+        for layer, packages in zip(what.recipe.layers, what.closures, strict=True):
+            scratch = Path(tempfile.mkdtemp(prefix="build-", dir=self._scratch))
+            try:
+                tree = await self._compose(layer, packages, what.directory, scratch, title, on_progress)
+                on_progress(Progress(title, "packing"))
+                diff_ids.append(await self._add(tree, scratch / "layer.tar"))
+            finally:
+                await asyncio.to_thread(remove_tree, scratch)
+        return _configuration(what.recipe, diff_ids)
+
+    async def _compose(
+        self,
+        layer: LayerRecipe,
+        packages: tuple[debian.Package, ...],
+        directory: Path,
+        scratch: Path,
+        title: str,
+        on_progress: OnProgress,
+    ) -> Tree:
+        tree = Tree()
+        for path in layer.directories:
+            tree.put(path, Node(layer.mode(path)))
+        for path, target in layer.links.items():
+            tree.put(path, Node(0o777, target=target))
+        if packages:
+            on_progress(Progress(title, "fetching", 0, len(packages)))
+            files = await debian.fetch(packages, self._cache / "debian")
+            on_progress(Progress(title, "unpacking", 0, len(packages)))
+            await debian.add_packages(tree, files, scratch)
+        for path, package in layer.package_files.items():
+            tree.put(path, await debian.file_of(package, path, self._cache / "debian", scratch))
+        if layer.go is not None:
+            on_progress(Progress(title, "compiling"))
+            program = await golang.compile_program(directory / layer.go.source, self._cache)
+            tree.put(layer.go.to, Node(0o755, program))
+        for path, text in layer.files.items():
+            tree.put(path, Node(0o644, text.encode()))
+        if layer.applets is not None:
+            for name in await _applets(tree, layer.applets.busybox):
+                path = f"{layer.applets.directory}/{name}"
+                if path not in tree:
+                    tree.put(path, Node(0o755, same_as=layer.applets.busybox))
+        return tree
+
+    async def _add(self, tree: Tree, archive: Path) -> str:
+        def write() -> str:
+            with archive.open("w+b") as file:
+                tree.write(file)
+                file.seek(0)
+                return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+
+        diff_id = await asyncio.to_thread(write)
+        with archive.open("rb") as file:
+            await self._layers.add(Piece.whole(file.fileno()), diff_id, lambda _: None)
+        return diff_id
+
+
+async def _applets(tree: Tree, busybox: str) -> list[str]:
+    """The names that a busybox answers to, as it says itself."""
+    node = tree.get(busybox)
+    if node is None or not isinstance(node.content, Path):
+        raise RecipeError(f"applets: the layer has no program {busybox}")
+    process = await asyncio.create_subprocess_exec(
+        str(node.content), "--list", stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE
+    )
+    printed, _ = await process.communicate()
+    return [name for name in printed.decode().split() if name != "busybox"]
+
+
+def _configuration(recipe: Recipe, diff_ids: list[str]) -> dict[str, Any]:
+    config = recipe.config
+    created = datetime.fromtimestamp(EPOCH, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {
+        "created": created,
+        "architecture": architecture(),
+        "os": "linux",
+        "config": {
+            "User": config.user,
+            "Env": [f"{name}={value}" for name, value in config.env.items()],
+            "Entrypoint": list(config.entrypoint) or None,
+            "Cmd": list(config.cmd) or None,
+            "WorkingDir": config.working_dir,
+            "StopSignal": config.stop_signal,
+            "ExposedPorts": {port: {} for port in config.exposed_ports},
+            "Labels": dict(config.labels),
+        },
+        "rootfs": {"type": "layers", "diff_ids": diff_ids},
+        "history": [{"created": created, "created_by": "podrun images build"} for _ in diff_ids],
+    }
+
+
+def image_id(configuration: dict[str, Any]) -> str:
+    """The digest of a configuration that podrun wrote itself."""
+    data = json.dumps(configuration, sort_keys=True, separators=(",", ":")).encode()
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"

@@ -1,0 +1,145 @@
+"""Files out of Debian packages: fetched with apt-get, unpacked with dpkg-deb, nothing of them run or installed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import tarfile
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import unquote
+
+from podrun.images.recipe import RecipeError
+from podrun.images.tree import Node, Tree
+
+_SKIPPED = ("/usr/share/doc/", "/usr/share/man/", "/usr/share/lintian/", "/usr/share/locale/", "/usr/share/bug/")
+"""What a container has no reader for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A package as apt would fetch it."""
+
+    file: str
+    """`strace_6.1-0.1_amd64.deb`: name, version and architecture."""
+    digest: str
+    """As apt prints it: `SHA256:...` or `MD5Sum:...`."""
+
+    @property
+    def exact(self) -> str:
+        """`strace:amd64=6.1-0.1`, as apt-get download takes it."""
+        name, version, architecture = unquote(self.file).removesuffix(".deb").split("_")
+        return f"{name}={version}" if architecture == "all" else f"{name}:{architecture}={version}"
+
+
+async def closure(names: Sequence[str]) -> tuple[Package, ...]:
+    """The packages and everything they depend on (no recommendations), as if nothing were installed."""
+    text = await _run(
+        "apt-get", "install", "--print-uris", "-qq", "--no-install-recommends",
+        "-o", "Dir::State::status=/dev/null", *names,
+    )  # fmt: skip
+    found = [Package(file, digest) for file, digest in re.findall(r"^'[^']+' (\S+\.deb) \d+ ?(\S*)$", text, re.M)]
+    if not found:
+        raise RecipeError(f"apt-get knows no such packages: {' '.join(names)} (run apt-get update)")
+    return tuple(found)
+
+
+async def fetch(packages: Sequence[Package], cache: Path) -> list[Path]:
+    """The packages' files in `cache`, fetched where they are missing."""
+    cache.mkdir(parents=True, exist_ok=True)
+    missing = [package for package in packages if not (cache / package.file).exists()]
+    if missing:
+        with tempfile.TemporaryDirectory(prefix="fetch-", dir=cache) as scratch:
+            await _run("apt-get", "download", "-qq", *(package.exact for package in missing), directory=Path(scratch))
+            for package in missing:
+                os.rename(Path(scratch) / package.file, cache / package.file)
+    return [cache / package.file for package in packages]
+
+
+async def add_packages(tree: Tree, files: Sequence[Path], scratch: Path) -> None:
+    """Add what the packages hold to the tree; the files' content lies in `scratch` until the tree is written."""
+    for number, file in enumerate(files):
+        archive = scratch / f"{number}.tar"
+        with archive.open("wb") as target:
+            await _run("dpkg-deb", "--fsys-tarfile", str(file), output=target.fileno())
+        await asyncio.to_thread(_add_archive, tree, archive, scratch / str(number))
+        archive.unlink()
+
+
+def _add_archive(tree: Tree, archive: Path, directory: Path) -> None:
+    directory.mkdir()
+    with tarfile.open(archive) as tar:
+        for count, entry in enumerate(tar):
+            path = f"/{entry.name.removeprefix('./')}"
+            if path.startswith(_SKIPPED):
+                continue
+            if entry.isdir():
+                node = Node(entry.mode)
+            elif entry.issym():
+                node = Node(0o777, target=entry.linkname)
+            elif entry.islnk():
+                node = Node(entry.mode, same_as=f"/{entry.linkname.removeprefix('./')}")
+            elif entry.isreg() and (source := tar.extractfile(entry)) is not None:
+                copy = directory / str(count)
+                copy.write_bytes(source.read())
+                node = Node(entry.mode, copy)
+            else:
+                continue
+            tree.put(path, replace(node, uid=entry.uid, gid=entry.gid, mtime=int(entry.mtime)))
+
+
+async def file_of(package: str, path: str, cache: Path, scratch: Path) -> Node:
+    """One file of a package: of the installed one where it is installed, else fetched. Raises RecipeError."""
+    if await _installed(package) and os.path.isfile(path):
+        facts = os.stat(path)
+        return Node(facts.st_mode & 0o7777, Path(path), mtime=int(facts.st_mtime))
+    tree = Tree()
+    below = Path(tempfile.mkdtemp(dir=scratch))
+    await add_packages(tree, await fetch([await _candidate(package)], cache), below)
+    node = tree.get(path)
+    if node is None or node.is_directory:
+        raise RecipeError(f"the Debian package {package} has no file {path}")
+    return node
+
+
+async def version(package: str) -> str:
+    """The version that `file_of` takes a file from; raises RecipeError when apt knows no such package."""
+    return await _installed(package) or (await _candidate(package)).file
+
+
+async def _candidate(package: str) -> Package:
+    """The package itself, as apt would fetch it."""
+    return next(one for one in await closure([package]) if one.file.startswith(f"{package}_"))
+
+
+async def _installed(package: str) -> str:
+    """The version of an installed package, "" when it is not."""
+    try:
+        text = await _run("dpkg-query", "-W", "-f", "${db:Status-Status} ${Version}", package)
+    except RecipeError:
+        return ""
+    state, _, found = text.partition(" ")
+    return found if state == "installed" else ""
+
+
+async def _run(*argv: str, directory: Path | None = None, output: int = asyncio.subprocess.PIPE) -> str:
+    """Run a command to its end; gives what it printed. RecipeError with its last words when it fails."""
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *argv,
+            cwd=directory,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"},
+        )
+    except FileNotFoundError:
+        raise RecipeError(f"{argv[0]} is not on this machine: the recipe needs Debian's packages") from None
+    printed, errors = await process.communicate()
+    if process.returncode:
+        words = errors.decode(errors="replace").strip().splitlines() or [f"it ended with {process.returncode}"]
+        raise RecipeError(f"{argv[0]}: {words[-1]}")
+    return (printed or b"").decode()
