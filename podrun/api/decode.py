@@ -72,46 +72,65 @@ def read_body(body: bytes, media_type: str, expected: KindRef) -> Read:
     if not isinstance(value, dict):
         what = json_kind(value)
         _no_kind(f"json: cannot unmarshal {what} into Go value of type {_HEAD_TYPE}", body, expected)
-    head = {}
-    for name in ("apiVersion", "kind"):
-        given = value.get(name)
-        if given is not None and not isinstance(given, str):
-            sentence = f"json: cannot unmarshal {json_kind(given)} into Go struct field .{name} of type string"
-            _no_kind(sentence, body, expected)
-        head[name] = given or ""
-    if head["apiVersion"].count("/") > 1:
-        _unrecognized(f"unexpected GroupVersion string: {head['apiVersion']}", body, expected)
-    kind = KindRef.parse(head["apiVersion"], head["kind"])
-    return Read(value, _with_defaults(kind, expected), repeated)
+    try:
+        kind = kind_in(value, expected)
+    except DecodingError as mistake:
+        _unrecognized(str(mistake), body, expected)
+    return Read(value, kind, repeated)
 
 
 def decode_read(read: Read, expected: KindRef, field_validation: str = "") -> Decoded:
     """The object of a body that was read, where an object of kind `expected` belongs; raises ApiError 400."""
     kind = read.kind
-    if shared().name_of(kind) is None:
-        _cannot_be_handled(kind, expected, not_registered(kind))
-    decoder = Decoder(shared())
     try:
-        made = decoder.decode(read.value, shared().for_kind(kind))
+        made = convert(read, expected)
     except DecodingError as mistake:
         _cannot_be_handled(kind, expected, str(mistake))
-    if kind.kind != expected.kind:
-        source, target = f"v1.{kind.kind}", f"{_internal_package(expected)}.{expected.kind}"
-        _cannot_be_handled(kind, expected, f"converting ({source}) to ({target}): unknown conversion")
-    warnings = list(decoder.strict)
-    if read.repeated:
-        warnings.insert(0, yamltext.repeated_sentence(read.repeated))
-    if field_validation == IGNORE:
-        warnings = []
+    warnings = [] if field_validation == IGNORE else made.warnings
     if field_validation == STRICT and warnings:
-        _cannot_be_handled(kind, expected, f"strict decoding error: {', '.join(warnings)}")
+        _cannot_be_handled(kind, expected, strict_sentence(warnings))
     if kind != expected:
         message = (
             f"the API version in the data ({kind.api_version}) does not match the expected API version "
             f"({expected.api_version})"
         )
         raise bad_request(message)
+    return Decoded(made.object, warnings)
+
+
+def convert(read: Read, expected: KindRef) -> Decoded:
+    """What was read as a canonical object of kind `expected`; raises DecodingError with the bare sentence."""
+    kind = read.kind
+    if shared().name_of(kind) is None:
+        raise DecodingError(not_registered(kind))
+    decoder = Decoder(shared())
+    made = decoder.decode(read.value, shared().for_kind(kind))
+    if kind.kind != expected.kind:
+        target = f"{_internal_package(expected)}.{expected.kind}"
+        raise DecodingError(f"converting (v1.{kind.kind}) to ({target}): unknown conversion")
+    warnings = list(decoder.strict)
+    if read.repeated:
+        warnings.insert(0, yamltext.repeated_sentence(read.repeated))
     return Decoded({"kind": kind.kind, "apiVersion": kind.api_version, **made}, warnings)
+
+
+def strict_sentence(mistakes: list[str]) -> str:
+    """The strict decoder's sentence about unknown and repeated fields."""
+    return f"strict decoding error: {', '.join(mistakes)}"
+
+
+def kind_in(value: Object, expected: KindRef) -> KindRef:
+    """The kind that JSON values say they are of, completed with the expected one; raises DecodingError."""
+    head = {}
+    for name in ("apiVersion", "kind"):
+        given = value.get(name)
+        if given is not None and not isinstance(given, str):
+            sentence = f"json: cannot unmarshal {json_kind(given)} into Go struct field .{name} of type string"
+            raise DecodingError(f"couldn't get version/kind; json parse error: {sentence}")
+        head[name] = given or ""
+    if head["apiVersion"].count("/") > 1:
+        raise DecodingError(f"unexpected GroupVersion string: {head['apiVersion']}")
+    return _with_defaults(KindRef.parse(head["apiVersion"], head["kind"]), expected)
 
 
 def decode_object(kind: KindRef, value: Object) -> Decoded:

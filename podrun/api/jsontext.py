@@ -48,6 +48,13 @@ def read(body: bytes) -> Any:
         return _Scanner(text).value()
 
 
+def unrepeated(value: Any) -> Any:
+    """A copy of a value in which repeated names are forgotten."""
+    if isinstance(value, dict):
+        return {name: unrepeated(item) for name, item in value.items()}
+    return [unrepeated(item) for item in value] if isinstance(value, list) else value
+
+
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     return made if len(made) == len(pairs) else Repeated(pairs)
