@@ -26,6 +26,10 @@ _DIFFERENT: Final[dict[str, dict[str, int]]] = {
         "setgroups": 116,
         "setresuid": 117,
         "setresgid": 119,
+        "bpf": 321,
+        "inotify_init1": 294,
+        "inotify_add_watch": 254,
+        "inotify_rm_watch": 255,
     },
     "aarch64": {
         "mount": 40,
@@ -43,6 +47,10 @@ _DIFFERENT: Final[dict[str, dict[str, int]]] = {
         "setgroups": 159,
         "setresuid": 147,
         "setresgid": 149,
+        "bpf": 280,
+        "inotify_init1": 26,
+        "inotify_add_watch": 27,
+        "inotify_rm_watch": 28,
     },
 }
 
