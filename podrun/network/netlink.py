@@ -141,15 +141,20 @@ def neighbour(index: int, ip: IPv4, mac: bytes) -> bytes:
 
 
 def join(*parts: bytes | Batch) -> Batch:
-    """One batch of all, in order."""
-    messages, offsets = b"", []
+    """One batch of all, in order, each with its sequence number from 1 on."""
+    messages, offsets = bytearray(), []
     for part in parts:
         if isinstance(part, Batch):
             offsets += [len(messages) + offset for offset in part.namespace_at]
             messages += part.messages
         else:
             messages += part
-    return Batch(messages, tuple(offsets))
+    at = number = 0
+    while at < len(messages):
+        number += 1
+        struct.pack_into("=L", messages, at + 8, number)
+        at += struct.unpack_from("=L", messages, at)[0]
+    return Batch(bytes(messages), tuple(offsets))
 
 
 def count(messages: bytes) -> int:

@@ -10,14 +10,23 @@ import errno
 import ipaddress
 import os
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from podrun.network import forwarding, netlink, rules
 from podrun.network.addresses import Addresses
 from podrun.network.netlink import Batch, IPv4
 from podrun.network.rules import HostPort, Ruleset
-from podrun.network.wiring import LINK_PREFIX, Wire, host_batch, host_sysctls, link_name, pod_batch, pod_link_index
+from podrun.network.wiring import (
+    LINK_PREFIX,
+    POD_SYSCTLS,
+    Wire,
+    host_batch,
+    host_sysctls,
+    link_name,
+    pod_batch,
+    pod_link_index,
+)
 
 POD_RANGE = ipaddress.IPv4Network("10.244.0.0/16")
 API_ADDRESS = IPv4("10.96.0.1")
@@ -48,6 +57,9 @@ class PodNetwork:
         self._ports: dict[tuple[str, int], dict[str, Wire]] = {}
         """(protocol, host port) -> host address -> who has it."""
         self._index = 2
+        has_ipv6 = (_PROC_SYS / "net/ipv6").is_dir()
+        self.pod_sysctls: Mapping[str, str] = POD_SYSCTLS if has_ipv6 else {}
+        """What the child sets in the pod's namespace before it sends the batch."""
         self._namespace = -1
 
     @property

@@ -70,7 +70,7 @@ def host_sysctls(link: str, *, loopback: bool) -> dict[str, str]:
 
 
 POD_SYSCTLS = {"net.ipv6.conf.default.addr_gen_mode": "1"}
-"""Set in the pod's namespace before its links are made: IPv6 is there on loopback, eth0 asks for no router."""
+"""Set in the pod's namespace before its links are made (where the kernel has IPv6): eth0 asks for no router."""
 
 _FALLBACK_TUNNELS = {"tunl0", "sit0", "gre0", "gretap0", "erspan0", "ip_vti0", "ip6_vti0", "ip6tnl0", "ip6gre0"}
 

@@ -40,6 +40,12 @@ class CreateFailed(RuntimeFailure):
     reason = "CreateContainerError"
 
 
+class ConfigFailed(CreateFailed):
+    """What the pod's specification asks of the container cannot be had: a volume's source, a sub-path."""
+
+    reason = "CreateContainerConfigError"
+
+
 class StartFailed(RuntimeFailure):
     """The container's process could not begin.
 

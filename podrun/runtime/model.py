@@ -104,6 +104,8 @@ class Mount:
     read_only: bool = False
     recursive_read_only: bool = False
     propagation: Literal["None", "HostToContainer", "Bidirectional"] = "None"
+    volume: str = ""
+    """The volume's name in the pod, for messages."""
     create_sub_path: bool = True
     """Whether a missing sub_path is made (a writable volume) or is an error."""
 

@@ -149,6 +149,19 @@ class Bind:
 
 
 @message
+class BindFrom:
+    """Put what another process has at `path` in its mount namespace (and what is mounted below) at `target`.
+
+    `fd` is the process's pidfd. This is how containers share the pod's /dev/shm, which pause alone holds: no mount of
+    the host, and nothing that would end with podrund or the spawner.
+    """
+
+    fd: Passed
+    path: str
+    target: str
+
+
+@message
 class Directory:
     """mkdir -p; `mode`, `uid` and `gid` go to the last one, and only if it is made now."""
 
@@ -236,6 +249,7 @@ Step = (
     | Root
     | Mount
     | Bind
+    | BindFrom
     | Directory
     | File
     | Symlink
@@ -265,7 +279,7 @@ def describe(step: Step) -> str:
             return f"mount overlay on {target}"
         case Mount(type=kind, target=target):
             return f"mount {kind} on {target}"
-        case Bind(target=target):
+        case Bind(target=target) | BindFrom(target=target):
             return f"bind mount on {target}"
         case Mask():
             return "mask paths"

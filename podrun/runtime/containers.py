@@ -1,0 +1,424 @@
+"""Containers: created, started, stopped, removed.
+
+create: user and volumes found, writable layer and record made        CREATED
+start:  cgroup, then one request to the spawner                       RUNNING   (or EXITED: StartError, 128)
+exit:   told by the spawner: record written, acknowledged, told on    EXITED
+remove: killed if need be, writable layer and record away
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from podrun.cgroups.ending import end
+from podrun.cgroups.group import Group
+from podrun.kernel import mounts, signals
+from podrun.runtime import container_plan, identity, image_files, volumes
+from podrun.runtime.container_plan import Place, Volume
+from podrun.runtime.errors import ConfigFailed, CreateFailed, NotFound, StartFailed
+from podrun.runtime.host import Host
+from podrun.runtime.identity import Identity, UnknownIdentity
+from podrun.runtime.limits import limits_of
+from podrun.runtime.model import ContainerConfig, ContainerStatus, Event, State, User
+from podrun.runtime.passing import Passing
+from podrun.runtime.records import ContainerRecord, Records
+from podrun.runtime.sandboxes import Sandbox, Sandboxes
+from podrun.spawner.client import SpawnerError
+from podrun.spawner.plan import Passed
+from podrun.spawner.protocol import Exit
+from podrun.spawner.start import SpawnerLost
+
+_TERMINATION_LOG = "termination-log"
+_LONGEST_MESSAGE = 4096
+"""Bytes of a termination message that count (the kubelet's limit)."""
+
+
+@dataclass(slots=True)
+class Container:
+    """A container that has not been removed. `pidfd` is its first process's while that runs, else -1."""
+
+    record: ContainerRecord
+    group: Group
+    trees: tuple[int, ...] | None = None
+    """Opened volumes, from create to start; None where they have to be opened (again)."""
+    pidfd: int = -1
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    starting: bool = False
+    early_exit: Exit | None = None
+    """Told while `starting`."""
+
+    @property
+    def status(self) -> ContainerStatus:
+        """As it is now."""
+        return self.record.status
+
+    @property
+    def config(self) -> ContainerConfig:
+        """As it was asked for."""
+        return self.record.status.config
+
+    @property
+    def running(self) -> bool:
+        """Whether its first process runs."""
+        return self.record.status.state is State.RUNNING
+
+
+class Containers:
+    """All containers of the machine, in the order in which they were created."""
+
+    def __init__(self, host: Host, sandboxes: Sandboxes) -> None:
+        self._host = host
+        self._sandboxes = sandboxes
+        self._records = Records(host.run / "containers", ContainerRecord)
+        self._layers = host.state / "containers"
+        self._layers.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._live: dict[str, Container] = {}
+
+    def get(self, container_id: str) -> Container:
+        """Raises NotFound."""
+        try:
+            return self._live[container_id]
+        except KeyError:
+            raise NotFound(f"there is no container {container_id}") from None
+
+    def all(self) -> list[Container]:
+        """Oldest first."""
+        return list(self._live.values())
+
+    def of_sandbox(self, sandbox_id: str) -> list[Container]:
+        """Its containers, oldest first."""
+        return [container for container in self._live.values() if container.status.sandbox_id == sandbox_id]
+
+    # Create
+
+    def create(self, sandbox: Sandbox, config: ContainerConfig) -> str:
+        """Raises CreateFailed (ConfigFailed where the pod's own words are at fault)."""
+        who = _who(config)
+        container_id = secrets.token_hex(32)
+        env = container_plan.environment(config, sandbox.config, who.home, _hostname(sandbox))
+        status = ContainerStatus(
+            id=container_id,
+            sandbox_id=sandbox.record.id,
+            pod_uid=sandbox.config.pod_uid,
+            config=config,
+            state=State.CREATED,
+            created_at=time.time(),
+            user=(who.uid, who.gid, who.groups),
+        )
+        container = Container(ContainerRecord(status, env), sandbox.group.child(container_id))
+        container.trees = _open_volumes(config)
+        try:
+            for name in ("upper", "work"):
+                (self._layers / container_id / name).mkdir(mode=0o755, parents=True)
+            config.log_path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            self._records.write(container_id, container.record)
+            if config.termination_message_path:
+                _world_writable(self._records.place(container_id) / _TERMINATION_LOG)
+        except OSError as error:
+            _close_trees(container)
+            self._discard(container_id)
+            raise CreateFailed(f"failed to create containerd container: {error}") from error
+        self._live[container_id] = container
+        return container_id
+
+    def _discard(self, container_id: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(self._layers / container_id)
+        self._records.remove(container_id)
+
+    # Start
+
+    async def start(self, container: Container) -> None:
+        """Raises StartFailed: the container is then EXITED with that message."""
+        if container.status.state is not State.CREATED or container.starting:
+            raise StartFailed(f"container {container.status.id} is {container.status.state.value}, not created")
+        container.starting = True
+        try:
+            await self._begin(container)
+        except (OSError, ValueError, SpawnerError, SpawnerLost, NotFound, ConfigFailed) as error:
+            failure = _start_failure(error)
+            await self._note_failed_start(container, failure)
+            raise failure from error
+        finally:
+            container.starting = False
+            _close_trees(container)
+        self._host.tell(self._event("container-started", container))
+        if container.early_exit is not None:
+            self._note_exit(container, container.early_exit)
+
+    async def _begin(self, container: Container) -> None:
+        status, config = container.status, container.config
+        sandbox = self._sandboxes.get(status.sandbox_id)
+        if not sandbox.ready:
+            raise StartFailed.because(f"its sandbox {sandbox.record.id} has ended")
+        container.group.create(limits_of(config.resources, container=True))
+        if not config.security.privileged:
+            container.group.allow_devices(self._host.attach_devices)
+        if container.trees is None:
+            container.trees = _open_volumes(config)
+        with Passing() as passing:
+            place = self._place(container, sandbox, passing)
+            opened = [
+                Volume(mount, passing.lend(tree)) for mount, tree in zip(config.mounts, container.trees, strict=True)
+            ]
+            assert status.user is not None
+            who = Identity(*status.user, home="")
+            request = container_plan.container_request(
+                status.id, config, sandbox.config, who, container.record.environment, place, opened
+            )
+            started = await self._host.spawner.spawn(request, passing.descriptors)
+        container.pidfd = started.descriptors["pidfd"]
+        self._change(container, state=State.RUNNING, pid=started.pid, started_at=started.started_at)
+
+    def _place(self, container: Container, sandbox: Sandbox, passing: Passing) -> Place:
+        config, container_id = container.config, container.status.id
+        join_pid: Passed | None = None
+        if config.target_id:
+            join_pid = passing.lend(self._target(config.target_id).pidfd)
+        elif sandbox.config.share_process_namespace and not sandbox.config.host_pid:
+            join_pid = passing.lend(sandbox.pidfd)
+        host_shm = passing.give(mounts.open_tree("/dev/shm")) if sandbox.config.host_ipc else None
+        has_message = bool(config.termination_message_path)
+        return Place(
+            machine=self._host.groups.machine,
+            pod_files=self._sandboxes.files(sandbox.record.id),
+            upper=self._layers / container_id / "upper",
+            work=self._layers / container_id / "work",
+            termination_file=self._records.place(container_id) / _TERMINATION_LOG if has_message else None,
+            procs=tuple(passing.open(file, os.O_WRONLY) for file in container.group.procs_files),
+            pause=passing.lend(sandbox.pidfd),
+            join_pid=join_pid,
+            host_shm=host_shm,
+        )
+
+    def _target(self, container_id: str) -> Container:
+        target = self.get(container_id)
+        if not target.running:
+            raise StartFailed.because(f"target container {container_id} is not running")
+        return target
+
+    async def _note_failed_start(self, container: Container, failure: StartFailed) -> None:
+        self._change(
+            container,
+            state=State.EXITED,
+            finished_at=time.time(),
+            exit_code=failure.exit_code,
+            reason=failure.container_reason,
+            message=failure.message,
+        )
+        container.ended.set()
+        await end(container.group)
+        self._host.tell(self._event("container-exited", container))
+
+    # Exit
+
+    def on_exit(self, exited: Exit) -> None:
+        """The first process of a container has ended (told by the spawner)."""
+        container = self._live.get(exited.id)
+        if container is None:
+            self._host.acknowledge(exited.id)
+        elif container.starting:
+            container.early_exit = exited
+        else:
+            self._note_exit(container, exited)
+
+    def _note_exit(self, container: Container, exited: Exit) -> None:
+        if container.status.state is State.EXITED:
+            self._host.acknowledge(exited.id)
+            return
+        reason, message = "Completed" if exited.code == 0 else "Error", ""
+        if exited.lost:
+            reason = "ContainerStatusUnknown"
+            message = "the spawner that knew how the container ended was lost"
+        elif container.group.oom_kills():
+            reason = "OOMKilled"
+        self._change(
+            container,
+            state=State.EXITED,
+            pid=0,
+            started_at=container.status.started_at or exited.started_at / 1e9,
+            finished_at=exited.finished_at / 1e9,
+            exit_code=exited.code,
+            signal=exited.signal,
+            reason=reason,
+            message=message,
+        )
+        self._host.acknowledge(exited.id)
+        if container.pidfd >= 0:
+            os.close(container.pidfd)
+            container.pidfd = -1
+        container.ended.set()
+        # What the first process leaves behind in a shared pid namespace goes with it.
+        self._host.background(end(container.group))
+        self._host.tell(self._event("container-exited", container))
+
+    def _change(self, container: Container, **fields: object) -> None:
+        status = replace(container.status, **fields)  # type: ignore[arg-type]
+        container.record = replace(container.record, status=status)
+        if self._records.place(status.id).is_dir():
+            self._records.write(status.id, container.record)
+
+    def _event(self, kind: str, container: Container) -> Event:
+        status = container.status
+        assert kind in ("container-started", "container-exited", "oom")
+        return Event(kind, status.pod_uid, status.sandbox_id, status.id)  # type: ignore[arg-type]
+
+    # Stop and remove
+
+    async def stop(self, container: Container, grace: float, signal: str = "") -> None:
+        """See RuntimeService.stop_container."""
+        if not container.running:
+            return
+        if grace > 0:
+            await self.signal(container, signal or container.config.stop_signal)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(grace):
+                    await container.ended.wait()
+                    return
+        await self.kill(container)
+
+    async def kill(self, container: Container) -> None:
+        """SIGKILL to all of it; returns when its first process has been reaped."""
+        while container.running:
+            container.group.kill()
+            # Where a cgroup cannot kill, or the process left it (a privileged one may), the spawner reaches it.
+            await self._host.kill(container.status.id)
+            await container.ended.wait()
+
+    async def signal(self, container: Container, name: str) -> None:
+        """One signal to its first process. Raises CreateFailed for a name that is none."""
+        try:
+            number = signals.number(name)
+        except ValueError as error:
+            raise CreateFailed(str(error)) from None
+        with contextlib.suppress(SpawnerError):
+            await self._host.spawner.signal(container.status.id, number)
+
+    async def remove(self, container: Container) -> None:
+        """Kill it if it runs; its writable layer and record go."""
+        await self.kill(container)
+        container_id = container.status.id
+        _close_trees(container)
+        self._live.pop(container_id, None)
+        await end(container.group)
+        await asyncio.to_thread(self._discard, container_id)
+
+    # Its own words
+
+    def termination_message(self, container: Container) -> str:
+        """What it wrote to its termination message file: the last 4096 bytes."""
+        file = self._records.place(container.status.id) / _TERMINATION_LOG
+        try:
+            with file.open("rb") as opened:
+                opened.seek(max(0, os.fstat(opened.fileno()).st_size - _LONGEST_MESSAGE))
+                return opened.read(_LONGEST_MESSAGE).decode(errors="replace")
+        except OSError:
+            return ""
+
+    def writable_layer(self, container: Container) -> Path:
+        """The directory that its changes to the image are in."""
+        return self._layers / container.status.id / "upper"
+
+    # Adoption
+
+    def load(self) -> list[str]:
+        """Read the records; the ids of containers that have not ended as far as is known. The rest is tidied."""
+        found, broken = self._records.load()
+        for container_id in broken:
+            self._records.remove(container_id)
+        for record in sorted(found.values(), key=lambda record: record.status.created_at):
+            try:
+                sandbox = self._sandboxes.get(record.status.sandbox_id)
+            except NotFound:
+                self._records.remove(record.status.id)
+                continue
+            container = Container(record, sandbox.group.child(record.status.id))
+            if record.status.state is State.EXITED:
+                container.ended.set()
+            self._live[record.status.id] = container
+        for entry in self._layers.iterdir():
+            if entry.name not in self._live:
+                shutil.rmtree(entry, ignore_errors=True)
+        return [container.status.id for container in self._live.values() if container.status.state is not State.EXITED]
+
+    def adopt(self, container_id: str, pid: int, pidfd: int, started_at: float) -> None:
+        """Its first process runs."""
+        container = self.get(container_id)
+        container.pidfd = pidfd
+        self._change(container, state=State.RUNNING, pid=pid, started_at=started_at)
+
+    def close(self) -> None:
+        """Let go of the descriptors."""
+        for container in self._live.values():
+            _close_trees(container)
+            if container.pidfd >= 0:
+                os.close(container.pidfd)
+                container.pidfd = -1
+
+
+def _hostname(sandbox: Sandbox) -> str:
+    return os.uname().nodename if sandbox.config.host_network else sandbox.config.hostname
+
+
+def _who(config: ContainerConfig) -> Identity:
+    try:
+        return _identity(config.user, config.layers)
+    except UnknownIdentity as error:
+        raise CreateFailed(f"failed to create containerd container: {error}") from None
+
+
+@functools.lru_cache(maxsize=256)
+def _identity(user: User, layers: Sequence[Path]) -> Identity:
+    """Layers never change, so neither does what their passwd file says."""
+
+    def read(path: str) -> str:
+        try:
+            return image_files.read(layers, path).decode(errors="replace")
+        except OSError:
+            return ""
+
+    return identity.resolve(user, read)
+
+
+def _open_volumes(config: ContainerConfig) -> tuple[int, ...]:
+    trees: list[int] = []
+    try:
+        for mount in config.mounts:
+            trees.append(volumes.open_tree(mount, config.name))  # noqa: PERF401 - what is open is closed on failure
+    except ConfigFailed:
+        for tree in trees:
+            os.close(tree)
+        raise
+    return tuple(trees)
+
+
+def _close_trees(container: Container) -> None:
+    for tree in container.trees or ():
+        os.close(tree)
+    container.trees = None
+
+
+def _world_writable(file: Path) -> None:
+    """Whoever the container runs as may write its message."""
+    file.touch(mode=0o666)
+    file.chmod(0o666)
+
+
+def _start_failure(error: Exception) -> StartFailed:
+    if isinstance(error, StartFailed):
+        return error
+    if isinstance(error, SpawnerError):
+        failure = error.failure
+        if failure.stage in ("exec", "cwd"):
+            return StartFailed.because(failure.message)
+        return StartFailed.because(f"error during container init: {error}")
+    return StartFailed.because(f"error during container init: {error}")

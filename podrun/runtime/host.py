@@ -1,0 +1,60 @@
+"""What sandboxes and containers are made with: the spawner, the cgroups, the network, the directories."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from podrun.cgroups.group import AttachDevices
+from podrun.cgroups.tree import PodGroups
+from podrun.network.pods import PodNetwork
+from podrun.runtime.model import Event
+from podrun.spawner.client import SpawnerClient, SpawnerError
+from podrun.spawner.start import SpawnerLost
+
+Connect = Callable[[SpawnerClient | None], Awaitable[SpawnerClient]]
+"""Gives the spawner's client; told the former one when that was lost (see SpawnerClient.start)."""
+
+
+@dataclass(slots=True)
+class Host:
+    """Shared by the parts of one runtime."""
+
+    spawner: SpawnerClient
+    groups: PodGroups
+    network: PodNetwork
+    run: Path
+    """Records and the pods' files: gone after a reboot."""
+    state: Path
+    """Writable layers."""
+    tell: Callable[[Event], None]
+    attach_devices: AttachDevices | None
+    _tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+
+    def background(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Let `work` go on by itself; `close` waits for it."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def acknowledge(self, process_id: str) -> None:
+        """Tell the spawner that this exit is written down; a lost spawner has nothing to forget."""
+        self.background(self._acknowledge(process_id))
+
+    async def _acknowledge(self, process_id: str) -> None:
+        with contextlib.suppress(SpawnerLost):
+            await self.spawner.acknowledge(process_id)
+
+    async def kill(self, process_id: str) -> None:
+        """SIGKILL to one process; nothing happens when it has ended."""
+        with contextlib.suppress(SpawnerError, SpawnerLost):
+            await self.spawner.signal(process_id, 9)
+
+    async def settle(self) -> None:
+        """Wait for what goes on in the background."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)

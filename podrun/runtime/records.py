@@ -1,0 +1,80 @@
+"""What is written down of sandboxes and containers, so that the next podrund knows them.
+
+One small JSON file each, in a directory of its own below the run directory (a reboot ends all of it anyway):
+
+    sandboxes/<id>/record.json, hosts, hostname, resolv.conf
+    containers/<id>/record.json, termination-log
+
+A record is written before its process is begun and when it has ended (before the spawner may forget the exit). That it
+runs is not written: the spawner knows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from podrun.runtime.model import ContainerStatus, SandboxConfig
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxRecord:
+    """A sandbox; `address` is "" on the host's network."""
+
+    id: str
+    config: SandboxConfig
+    created_at: float
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerRecord:
+    """A container and what its process began with (an exec's begins with the same)."""
+
+    status: ContainerStatus
+    environment: tuple[str, ...]
+
+
+Record = TypeVar("Record", SandboxRecord, ContainerRecord)
+
+
+class Records(Generic[Record]):
+    """A directory of records of one kind."""
+
+    def __init__(self, directory: Path, kind: type[Record]) -> None:
+        self.directory = directory
+        self._adapter: TypeAdapter[Record] = TypeAdapter(kind)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def place(self, record_id: str) -> Path:
+        """The record's own directory, which may hold more files."""
+        return self.directory / record_id
+
+    def write(self, record_id: str, record: Record) -> None:
+        """Write or replace it; a reader sees the old or the new one, whole."""
+        place = self.place(record_id)
+        place.mkdir(mode=0o700, exist_ok=True)
+        temporary = place / ".record.json"
+        temporary.write_bytes(self._adapter.dump_json(record, exclude_defaults=True))
+        temporary.rename(place / "record.json")
+
+    def load(self) -> tuple[dict[str, Record], list[str]]:
+        """All that can be read, by id, and the ids of those that cannot (of an older version, or never finished)."""
+        found: dict[str, Record] = {}
+        broken: list[str] = []
+        for place in self.directory.iterdir():
+            try:
+                found[place.name] = self._adapter.validate_json((place / "record.json").read_bytes())
+            except (OSError, ValidationError):
+                broken.append(place.name)
+        return found, broken
+
+    def remove(self, record_id: str) -> None:
+        """Remove its directory with all that is in it; nothing happens when it is gone."""
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(self.place(record_id))

@@ -1,0 +1,330 @@
+"""The runtime: sandboxes, containers and sessions joined to one spawner, and what the spawner tells dispatched to them.
+
+start:  connect to the spawner ──> subscribe ──> records + living + exits = the state ──> tidy what belongs to nobody
+later:  the spawner's exits ──> containers, sandboxes, sessions ──> Events for subscribers
+lost:   the spawner was killed ──> connect (another is begun) ──> the same joining again
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from podrun.cgroups.ending import end
+from podrun.cgroups.group import AttachDevices, Group
+from podrun.cgroups.tree import PodGroups
+from podrun.network.pods import PodNetwork
+from podrun.runtime.containers import Containers
+from podrun.runtime.errors import RuntimeFailure
+from podrun.runtime.host import Connect, Host
+from podrun.runtime.limits import limits_of
+from podrun.runtime.model import (
+    ContainerConfig,
+    ContainerStatus,
+    Event,
+    Resources,
+    SandboxConfig,
+    SandboxStatus,
+    State,
+)
+from podrun.runtime.sandboxes import Sandboxes, host_ports
+from podrun.runtime.service import Statistics
+from podrun.runtime.sessions import AttachSession, ExecSession
+from podrun.runtime.streams import Streams
+from podrun.spawner.client import SpawnerError
+from podrun.spawner.protocol import Exit, Exited, Living
+
+
+class Runtime:
+    """See `podrun.runtime.service.RuntimeService`, which this is."""
+
+    def __init__(
+        self,
+        run: Path,
+        state: Path,
+        connect: Connect,
+        groups: PodGroups,
+        network: PodNetwork,
+        attach_devices: AttachDevices | None = None,
+    ) -> None:
+        """`run` (records, pods' files) and `state` (writable layers) must both be visible to the spawner that
+        `connect` begins; so must the images' layers. `attach_devices` is None where BPF cannot be used."""
+        self._connect = connect
+        self._run, self._state = run, state
+        self._groups, self._network = groups, network
+        self._attach_devices = attach_devices
+        self._subscribers: list[Callable[[Event], None]] = []
+        self._watching: asyncio.Task[None] | None = None
+        self._host: Host
+        self._sandboxes: Sandboxes
+        self._containers: Containers
+        self._streams: Streams
+
+    # Beginning and end
+
+    async def start(self) -> None:
+        """Adopt what runs. Raises SpawnerLost, RulesRefused, OSError where the machine does not allow it."""
+        for directory in (self._run, self._state):
+            directory.mkdir(mode=0o711, parents=True, exist_ok=True)
+        spawner = await self._connect(None)
+        self._host = Host(
+            spawner, self._groups, self._network, self._run, self._state, self._tell, self._attach_devices
+        )
+        self._groups.prepare()
+        self._sandboxes = Sandboxes(self._host)
+        self._containers = Containers(self._host, self._sandboxes)
+        self._streams = Streams(self._host, self._sandboxes)
+        self._sandboxes.load()
+        self._containers.load()
+        await self._join(await spawner.subscribe(self._on_exit))
+        connected = [(s.wire, host_ports(s.config)) for s in self._sandboxes.all() if s.wire is not None and s.ready]
+        await self._network.start(connected)
+        await self._tidy()
+        self._watching = asyncio.get_running_loop().create_task(self._watch_spawner())
+
+    async def _join(self, living: Living) -> None:
+        """Make the state agree with what the spawner says; whatever neither runs nor ended is lost."""
+        known = {status.record.id for status in self._sandboxes.all()} | {c.status.id for c in self._containers.all()}
+        for process in living.processes:
+            if process.id not in known:
+                await self._host.kill(process.id)
+                continue
+            pidfd = await self._pidfd(process.id)
+            if pidfd is None:
+                continue
+            if process.kind == "pause":
+                self._sandboxes.adopt(process.id, process.pid, pidfd)
+            else:
+                self._containers.adopt(process.id, process.pid, pidfd, process.started_at / 1e9)
+        for exited in living.exits:
+            self._dispatch(exited)
+        self._note_lost({process.id for process in living.processes} | {exited.id for exited in living.exits})
+
+    async def _pidfd(self, process_id: str) -> int | None:
+        try:
+            held = await self._host.spawner.descriptors(process_id)
+        except SpawnerError:
+            return None  # it has just ended: its exit is on the way
+        pidfd = held.pop("pidfd", None)
+        for descriptor in held.values():
+            os.close(descriptor)
+        return pidfd
+
+    def _note_lost(self, accounted: set[str]) -> None:
+        now = time.time_ns()
+        for container in self._containers.all():
+            status = container.status
+            if status.state is State.RUNNING and status.id not in accounted:
+                self._containers.on_exit(
+                    Exit(status.id, "container", status.pid, 0, 0, finished_at=now, code=137, lost=True)
+                )
+        for sandbox in self._sandboxes.all():
+            if sandbox.ready and sandbox.record.id not in accounted:
+                self._sandboxes.on_exit(Exit(sandbox.record.id, "pause", sandbox.pid, 0, 0, finished_at=now, lost=True))
+
+    async def _tidy(self) -> None:
+        """Remove what no sandbox stands for: groups and addresses of pods of a former life."""
+        uids = {sandbox.config.pod_uid for sandbox in self._sandboxes.all()}
+        for uid, group in self._groups.pods().items():
+            if uid not in uids:
+                await end(group)
+        for uid in self._network.addresses.owners():
+            if uid not in uids:
+                self._network.addresses.release(uid)
+
+    async def _watch_spawner(self) -> None:
+        while True:
+            await asyncio.shield(self._host.spawner.lost)
+            self._streams.lose_all()
+            self._host.spawner = await self._connect(self._host.spawner)
+            await self._rejoin()
+
+    async def _rejoin(self) -> None:
+        """After another spawner has begun: what we hold stays, what has gone with the old one is lost."""
+        living = await self._host.spawner.subscribe(self._on_exit)
+        for exited in living.exits:
+            self._dispatch(exited)
+        self._note_lost({process.id for process in living.processes} | {exited.id for exited in living.exits})
+
+    async def close(self) -> None:
+        """Let go of everything; pods go on."""
+        if self._watching is not None:
+            self._watching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watching
+        await self._streams.close()
+        await self._host.settle()
+        self._containers.close()
+        self._sandboxes.close()
+        self._network.close()
+        await self._host.spawner.close()
+
+    # Events
+
+    def subscribe(self, callback: Callable[[Event], None]) -> Callable[[], None]:
+        """`callback` hears of each Event; the function returned ends that."""
+        self._subscribers.append(callback)
+        return lambda: self._subscribers.remove(callback)
+
+    def _tell(self, event: Event) -> None:
+        for callback in tuple(self._subscribers):
+            callback(event)
+
+    def _on_exit(self, exited: Exited) -> None:
+        self._dispatch(exited.exit)
+
+    def _dispatch(self, exited: Exit) -> None:
+        match exited.kind:
+            case "pause":
+                self._sandboxes.on_exit(exited)
+            case "container":
+                self._containers.on_exit(exited)
+            case "exec":
+                self._streams.on_exit(exited)
+
+    # Sandboxes
+
+    async def run_sandbox(self, config: SandboxConfig) -> SandboxStatus:
+        """Raises SandboxFailed."""
+        return (await self._sandboxes.run(config)).status()
+
+    async def stop_sandbox(self, sandbox_id: str) -> None:
+        """Kill what runs in it, then pause; its network goes."""
+        sandbox = self._sandboxes.get(sandbox_id)
+        await asyncio.gather(*(self._containers.kill(c) for c in self._containers.of_sandbox(sandbox_id)))
+        await self._sandboxes.stop(sandbox)
+
+    async def remove_sandbox(self, sandbox_id: str) -> None:
+        """Stop it, remove its containers, then it; nothing happens when it is gone."""
+        if sandbox_id not in {sandbox.record.id for sandbox in self._sandboxes.all()}:
+            return
+        await asyncio.gather(*(self._containers.remove(c) for c in self._containers.of_sandbox(sandbox_id)))
+        await self._sandboxes.remove(self._sandboxes.get(sandbox_id))
+
+    def sandboxes(self) -> list[SandboxStatus]:
+        """Oldest first."""
+        return [sandbox.status() for sandbox in self._sandboxes.all()]
+
+    def sandbox_status(self, sandbox_id: str) -> SandboxStatus:
+        """Raises NotFound."""
+        return self._sandboxes.get(sandbox_id).status()
+
+    # Containers
+
+    async def create_container(self, sandbox_id: str, config: ContainerConfig) -> str:
+        """Raises CreateFailed, NotFound."""
+        return self._containers.create(self._sandboxes.get(sandbox_id), config)
+
+    async def start_container(self, container_id: str) -> None:
+        """Raises StartFailed, NotFound."""
+        await self._containers.start(self._containers.get(container_id))
+
+    async def stop_container(self, container_id: str, grace: float, signal: str = "") -> None:
+        """Raises NotFound."""
+        await self._containers.stop(self._containers.get(container_id), grace, signal)
+
+    async def kill_container(self, container_id: str, signal: str) -> None:
+        """Raises NotFound."""
+        await self._containers.signal(self._containers.get(container_id), signal)
+
+    async def remove_container(self, container_id: str) -> None:
+        """Nothing happens when it is gone."""
+        with contextlib.suppress(RuntimeFailure):
+            await self._containers.remove(self._containers.get(container_id))
+
+    def containers(self, pod_uid: str | None = None) -> list[ContainerStatus]:
+        """Oldest first."""
+        every = (container.status for container in self._containers.all())
+        return [status for status in every if pod_uid is None or status.pod_uid == pod_uid]
+
+    def status(self, container_id: str) -> ContainerStatus:
+        """Raises NotFound."""
+        return self._containers.get(container_id).status
+
+    def termination_message(self, container_id: str) -> str:
+        """What the container wrote to its termination message file (at most its last 4096 bytes). Raises NotFound."""
+        return self._containers.termination_message(self._containers.get(container_id))
+
+    async def update_resources(self, container_id: str, resources: Resources) -> None:
+        """Raises RuntimeFailure with the kernel's refusal, NotFound."""
+        container = self._containers.get(container_id)
+        try:
+            container.group.limit(limits_of(resources, container=True))
+        except OSError as error:
+            raise RuntimeFailure(f"failed to update container {container_id}: {error}") from error
+
+    async def update_pod_resources(self, sandbox_id: str, resources: Resources) -> None:
+        """Raises RuntimeFailure with the kernel's refusal, NotFound."""
+        sandbox = self._sandboxes.get(sandbox_id)
+        try:
+            sandbox.group.limit(limits_of(resources))
+        except OSError as error:
+            raise RuntimeFailure(f"failed to update pod {sandbox.config.pod_uid}: {error}") from error
+
+    async def reopen_log(self, container_id: str) -> None:
+        """Raises NotFound."""
+        with contextlib.suppress(SpawnerError):
+            await self._host.spawner.reopen_log(self._containers.get(container_id).status.id)
+
+    # Streams
+
+    async def exec(
+        self,
+        container_id: str,
+        argv: Sequence[str],
+        *,
+        tty: bool = False,
+        stdin: bool = False,
+        stdout: bool = True,
+        stderr: bool = True,
+    ) -> ExecSession:
+        """Raises ExecFailed, NotFound."""
+        container = self._containers.get(container_id)
+        return await self._streams.exec(container, argv, tty=tty, stdin=stdin, stdout=stdout, stderr=stderr)
+
+    async def exec_sync(self, container_id: str, argv: Sequence[str], seconds: float | None) -> tuple[int, bytes]:
+        """Raises ExecFailed, ExecTimeout, NotFound."""
+        return await self._streams.exec_sync(self._containers.get(container_id), argv, seconds)
+
+    async def attach(
+        self, container_id: str, *, stdin: bool = False, stdout: bool = True, stderr: bool = True
+    ) -> AttachSession:
+        """Raises ExecFailed when it does not run, NotFound."""
+        container = self._containers.get(container_id)
+        return await self._streams.attach(container, stdin=stdin, stdout=stdout, stderr=stderr)
+
+    # Numbers
+
+    def container_statistics(self, container_id: str) -> Statistics | None:
+        """None when it is not running. Raises NotFound."""
+        container = self._containers.get(container_id)
+        return _statistics(container.group) if container.running else None
+
+    def sandbox_statistics(self, sandbox_id: str) -> Statistics | None:
+        """Of the whole pod; None when its group is gone. Raises NotFound."""
+        return _statistics(self._sandboxes.get(sandbox_id).group)
+
+    async def writable_layer_usage(self, container_id: str) -> int:
+        """Bytes on disk in the container's writable layer. Raises NotFound."""
+        return await asyncio.to_thread(_disk_usage, self._containers.writable_layer(self._containers.get(container_id)))
+
+
+def _statistics(group: Group) -> Statistics | None:
+    try:
+        usage = group.usage()
+    except OSError:
+        return None
+    return Statistics(time.time(), usage.cpu_ns, usage.memory_bytes, usage.memory_working_set, usage.pids)
+
+
+def _disk_usage(directory: Path) -> int:
+    total = 0
+    for top, _, files in os.walk(directory):
+        for name in (".", *files):
+            with contextlib.suppress(FileNotFoundError):
+                total += os.stat(os.path.join(top, name), follow_symlinks=False).st_blocks * 512
+    return total
