@@ -14,9 +14,12 @@ accepted it is not tolerated: podrun has no such objects.
 from __future__ import annotations
 
 from podrun.api.errors import Cause
+from podrun.api.validation.gates import without_disabled_fields
 from podrun.api.validation.metadata import common_create, common_update
 from podrun.api.validation.read import Object
 from podrun.api.validation.rules import KINDS, POSTED
+
+__all__ = ["validate_create", "validate_update", "warnings", "without_disabled_fields"]
 
 
 def validate_create(kind: str, obj: Object) -> list[Cause]:

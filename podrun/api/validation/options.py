@@ -8,9 +8,7 @@ from podrun.api.validation.metadata import NOT_NEGATIVE, field_manager
 from podrun.api.validation.read import (
     Object,
     has,
-    mapping,
     optional_flag,
-    optional_mapping,
     optional_number,
     optional_text,
     strings,
@@ -19,8 +17,6 @@ from podrun.api.validation.read import (
 
 FIELD_VALIDATIONS = ("", "Ignore", "Strict", "Warn")
 PROPAGATIONS = ("Foreground", "Background", "Orphan", "nil")
-SHORTEST_TOKEN = 10 * 60
-LONGEST_TOKEN = 1 << 32
 
 
 def write_options(options: Object) -> list[Cause]:
@@ -80,30 +76,4 @@ def log_options(options: Object) -> list[Cause]:
         causes.append(invalid("sinceSeconds", since, "must be greater than 0"))
     if has(options, "stream"):  # reading one of the streams is behind a gate that is off
         causes.append(forbidden("stream", "may not be specified"))
-    return causes
-
-
-def token_request(obj: Object) -> list[Cause]:
-    """A TokenRequest: how long the token may live."""
-    seconds = optional_number(mapping(obj, "spec"), "expirationSeconds") or 0
-    path = "spec.expirationSeconds"
-    if seconds < SHORTEST_TOKEN:
-        return [invalid(path, seconds, "may not specify a duration less than 10 minutes")]
-    if seconds > LONGEST_TOKEN:
-        return [invalid(path, seconds, "may not specify a duration larger than 2^32 seconds")]
-    return []
-
-
-def access_review(obj: Object) -> list[Cause]:
-    """A SelfSubjectAccessReview: about a resource or about a URL, and nothing else."""
-    spec = mapping(obj, "spec")
-    resource, url = (optional_mapping(spec, name) for name in ("resourceAttributes", "nonResourceAttributes"))
-    causes = []
-    if resource is not None and url is not None:
-        shown = {"Path": text(url, "path"), "Verb": text(url, "verb")}
-        why = "cannot be specified in combination with resourceAttributes"
-        causes.append(invalid("spec.nonResourceAttributes", shown, why))
-    if resource is None and url is None:
-        why = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
-        causes.append(invalid("spec.resourceAttributes", None, why))
     return causes

@@ -170,7 +170,8 @@ def go_port(port: Object) -> str:
     head = (
         f"Name:{text(port, 'name')} HostPort:{number(port, 'hostPort')} ContainerPort:{number(port, 'containerPort')}"
     )
-    return f"{{{head} Protocol:{text(port, 'protocol')} HostIP:{text(port, 'hostIP')}}}"
+    middle = f"ContainerPort:{number(port, 'containerPort')} Protocol:{text(port, 'protocol')}"
+    return f"{{{head} {middle} HostIP:{text(port, 'hostIP')}}}"
 
 
 def port_name_warnings(containers: list[tuple[Object, Path]]) -> Iterator[str]:

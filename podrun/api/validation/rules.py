@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from podrun.api.validation import (
-    bindings,
     classes,
     configs,
     endpoints,
@@ -18,6 +17,7 @@ from podrun.api.validation import (
     pod_status,
     pod_update,
     pods,
+    posted,
     rbac,
     services,
     warnings,
@@ -93,5 +93,12 @@ KINDS: dict[str, Rules] = {
     "ClusterRoleBinding": Rules(rbac.cluster_role_binding, {"": rbac.cluster_role_binding_update}, namespaced=False),
 }
 
-POSTED: dict[str, Create] = {"Binding": bindings.binding}
-"""What is posted to a subresource and never stored: no metadata rules."""
+POSTED: dict[str, Create] = {
+    "Binding": posted.binding,
+    "Eviction": posted.anything,
+    "TokenRequest": posted.token_request,
+    "SelfSubjectAccessReview": posted.access_review,
+    "SelfSubjectReview": posted.anything,
+    "SelfSubjectRulesReview": posted.anything,
+}
+"""What is posted and never stored: nobody looks at its metadata."""
