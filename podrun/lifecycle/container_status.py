@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from podrun.api.names import rfc3339
 from podrun.api.pod import Container, Pod, VolumeMount
 from podrun.api.quantity import Quantity
 from podrun.lifecycle import init_containers, restart
 from podrun.lifecycle.observed import ContainerSeen, ContainerState, Node, Observed
 from podrun.lifecycle.resources import MIN_SHARES
-from podrun.lifecycle.times import stamp
 
 Status = dict[str, Any]
 
@@ -174,13 +174,13 @@ def _carry_over(status: Status, seen: ContainerSeen, old: Mapping[str, Any]) -> 
 def _state(seen: ContainerSeen) -> Status:
     match seen.state:
         case ContainerState.RUNNING:
-            return {"running": {"startedAt": stamp(seen.started_at)}}
+            return {"running": {"startedAt": rfc3339(seen.started_at)}}
         case ContainerState.EXITED:
             ended: Status = {"exitCode": seen.exit_code, "reason": seen.reason}
             if seen.message:
                 ended["message"] = seen.message
-            ended["startedAt"] = stamp(seen.started_at)
-            ended["finishedAt"] = stamp(seen.finished_at)
+            ended["startedAt"] = rfc3339(seen.started_at)
+            ended["finishedAt"] = rfc3339(seen.finished_at)
             ended["containerID"] = seen.status_id
             return {"terminated": ended}
     return {"waiting": {}}

@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from podrun.api.names import rfc3339
 from podrun.api.pod import Pod
 from podrun.lifecycle import conditions, container_status, readiness, resources, restart
 from podrun.lifecycle.observed import Observed
 from podrun.lifecycle.phase import TERMINAL, Phase, Statuses, phase
 from podrun.lifecycle.qos import qos_class
-from podrun.lifecycle.times import stamp
 
 Status = dict[str, Any]
 PREFIXES = ("init", "", "ephemeral")
@@ -166,7 +166,7 @@ def written(pod: Pod, new: Mapping[str, Any], old: Mapping[str, Any], *, now: fl
     nobody believes resources free that are not (mergePodStatus); the conditions already tell.
     """
     status: Status = {**new, "observedGeneration": max(pod.metadata.generation, old.get("observedGeneration", 0))}
-    status["startTime"] = old.get("startTime") or stamp(now)
+    status["startTime"] = old.get("startTime") or rfc3339(now)
     if may_run and new["phase"] in TERMINAL and old.get("phase") not in TERMINAL:
         status["phase"] = old.get("phase", "Pending")
         for key in ("reason", "message"):
@@ -205,7 +205,7 @@ def _timed(made: Sequence[Mapping[str, Any]], old: Sequence[Mapping[str, Any]], 
     timed = []
     for condition in made:
         was, since = times.get(condition["type"], (None, None))
-        changed = stamp(now) if was != condition["status"] or since is None else since
+        changed = rfc3339(now) if was != condition["status"] or since is None else since
         timed.append({"lastProbeTime": None, **condition, "lastTransitionTime": changed})
     return timed
 
@@ -223,3 +223,54 @@ def _bounded(pod: Pod, status: Status) -> Status:
                     cut = ended["message"].encode()[:limit].decode(errors="ignore")
                     made[key] = {"terminated": {**ended, "message": cut}}
     return status
+
+
+def finished(pod: Pod, status: Mapping[str, Any]) -> Status:
+    """The last status of a pod: what has no end is said to have been lost, and the phase is terminal.
+
+    Whether a lost container did its work is not known, so it counts as failed; one of a pod that was never
+    initialised simply never ran (status_manager.go, TerminatePod).
+    """
+    made: Status = {**status}
+    lists = {"init": _begun(status.get("initContainerStatuses", ())), "": len(pod.spec.containers)}
+    if not _was_initialized(pod, status):
+        lists[""] = 0
+    for prefix, count in lists.items():
+        key = list_key(prefix)
+        if key in status:
+            made[key] = [_lost(s) if index < count else s for index, s in enumerate(status[key])]
+    if made.get("phase") not in TERMINAL:
+        made["phase"] = "Failed"
+    return made
+
+
+def _lost(status: Mapping[str, Any]) -> Mapping[str, Any]:
+    if "terminated" in status.get("state", {}):
+        return status
+    message = "The container could not be located when the pod was terminated"
+    ended = {"exitCode": 137, "reason": "ContainerStatusUnknown", "message": message}
+    return {**status, "state": {"terminated": {**ended, "startedAt": None, "finishedAt": None}}}
+
+
+def _begun(init: Sequence[Mapping[str, Any]]) -> int:
+    """How many init containers, from the first, have been begun; at least the first has been tried."""
+    for index in range(len(init) - 1, -1, -1):
+        if "waiting" not in init[index].get("state", {}) or "terminated" in init[index].get("lastState", {}):
+            return index + 1
+    return min(len(init), 1)
+
+
+def _was_initialized(pod: Pod, status: Mapping[str, Any]) -> bool:
+    if not pod.spec.init_containers:
+        return True
+    for made in status.get("containerStatuses", ()):
+        if "terminated" in made.get("lastState", {}) or "waiting" not in made.get("state", {}):
+            return True
+    init = status.get("initContainerStatuses", ())
+    if not init:
+        return False
+    last = init[-1]
+    if restart.is_sidecar(pod.spec.init_containers[-1]):
+        return "running" in last.get("state", {}) and bool(last.get("started"))
+    ends = (last.get(key, {}).get("terminated") for key in ("state", "lastState"))
+    return any(end is not None and end["exitCode"] == 0 for end in ends)

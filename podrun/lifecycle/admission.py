@@ -1,0 +1,54 @@
+"""Whether a node takes a pod that was assigned to it (pkg/kubelet/lifecycle/predicate.go and handlers.go)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from podrun.api.pod import Pod
+from podrun.lifecycle import fitting, security
+from podrun.lifecycle.fitting import NodeView
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why not: the pod's reason and message, as in its status and its Event."""
+
+    reason: str
+    message: str
+
+
+def rejection(pod: Pod, node: NodeView, others: Sequence[Pod], *, app_armor: bool) -> Rejection | None:
+    """None when the node takes the pod beside the `others` that it has already."""
+    if pod.spec.os is not None and pod.spec.os.name not in ("", "linux"):
+        return Rejection("PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS")
+    if lack := next(iter(fitting.lacks(pod, others, node.allocatable)), None):
+        return Rejection(f"OutOf{lack.resource}", str(lack))
+    for name, failed, why in (
+        ("NodeAffinity", not fitting.matches_node(pod, node), fitting.AFFINITY_REASON),
+        ("NodeName", pod.spec.node_name not in ("", node.name), fitting.NAME_REASON),
+        ("NodePorts", fitting.ports_clash(pod, others), fitting.PORTS_REASON),
+        (
+            "TaintToleration",
+            fitting.untolerated(pod, node.taints, ("NoExecute",)) is not None,
+            "node(s) had taints that the pod didn't tolerate",
+        ),
+    ):
+        if failed:
+            return Rejection(name, f"Predicate {name} failed: {why}")
+    return _app_armor(pod, available=app_armor)
+
+
+def _app_armor(pod: Pod, *, available: bool) -> Rejection | None:
+    """A profile that is asked for and cannot be enforced."""
+    everyone = (*pod.spec.init_containers, *pod.spec.containers)
+    asked = [p for p in (security.app_armor(pod, c) for c in everyone) if p is not None and p.type != "Unconfined"]
+    if not asked or available:
+        return None
+    return Rejection("AppArmor", "Cannot enforce AppArmor: AppArmor is not enabled on the host")
+
+
+def resize_problem(pod: Pod, others: Sequence[Pod], allocatable: Mapping[str, str]) -> str | None:
+    """Why a resize has to wait; None when there is room for it."""
+    lack = next((lack for lack in fitting.lacks(pod, others, allocatable) if lack.resource in ("cpu", "memory")), None)
+    return str(lack) if lack is not None else None

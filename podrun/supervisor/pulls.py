@@ -1,0 +1,158 @@
+"""Having a container's image: the pull policy, back-off, credentials and Events (pkg/kubelet/images)."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Sequence
+
+from podrun.api.pod import Pod
+from podrun.images.model import Credentials, Image, ImageError, Reason, Source
+from podrun.lifecycle import backoff
+from podrun.lifecycle.observed import Backoff
+from podrun.store.store import Store
+from podrun.supervisor.needs import Clock, Images, NotStarted
+from podrun.supervisor.options import Options
+from podrun.supervisor.recorder import Recorder
+
+
+class Pulls:
+    """`ensure` gives an image or says why not; what failed lately is not asked for again too soon."""
+
+    def __init__(
+        self, images: Images, store: Store, recorder: Recorder, options: Options, clock: Clock = time.time
+    ) -> None:
+        self._images, self._store, self._recorder, self._clock = images, store, recorder, clock
+        self._policy = options.image_pull
+        self._backoffs: dict[tuple[str, str], Backoff] = {}
+        self._errors: dict[tuple[str, str], str] = {}
+        self._pulled_with_secret: dict[str, set[tuple[str, str]]] = {}
+
+    def get(self, reference: str) -> Image | None:
+        """What is here of that name; raises ImageError for what is no name."""
+        return self._images.get(reference)
+
+    def forget(self, pod: Pod) -> None:
+        """Drop what is remembered of a pod that is gone."""
+        for memory in (self._backoffs, self._errors):
+            for key in [k for k in memory if k[0] == pod.uid]:
+                del memory[key]
+
+    async def ensure(self, pod: Pod, reference: str, policy: str, container: str = "") -> Image:
+        """The image of a container (or, with "", of an image volume). Raises NotStarted."""
+        try:
+            image = self._images.get(reference)
+        except ImageError as error:
+            self._tell(pod, container, "Warning", "InspectFailed", error.message)
+            raise NotStarted(Reason.INVALID_NAME, error.message) from error
+        if policy != "Always" and image is not None and self._accessible(pod, image):
+            message = f'Container image "{reference}" already present on machine and can be accessed by the pod'
+            self._tell(pod, container, "Normal", "Pulled", message)
+            return image
+        if policy == "Never":
+            message = f'Container image "{reference}" is not present with pull policy of Never'
+            self._tell(pod, container, "Warning", "ErrImageNeverPull", message)
+            raise NotStarted(Reason.NEVER_PULL, message)
+        return await self._pull(pod, reference, container)
+
+    def _tell(self, pod: Pod, container: str, kind: str, reason: str, message: str) -> None:
+        self._recorder.pod(pod, kind, reason, message, container=container)
+
+    async def _pull(self, pod: Pod, reference: str, container: str) -> Image:
+        key = (pod.uid, reference)
+        now = self._clock()
+        entry = self._backoffs.get(key)
+        if entry is not None and now - entry.updated <= self._policy.forget and now < entry.updated + entry.delay:
+            message = f'Back-off pulling image "{reference}"'
+            self._tell(pod, container, "Normal", "BackOff", message)
+            before = self._errors.get(key)
+            raise NotStarted("ImagePullBackOff", f"{message}: {before}" if before else message)
+        self._errors.pop(key, None)
+        self._tell(pod, container, "Normal", "Pulling", f'Pulling image "{reference}"')
+        started = time.monotonic()
+        secrets, credentials = self._credentials(pod)
+        try:
+            image = await self._images.pull(reference, credentials)
+        except ImageError as error:
+            self._tell(pod, container, "Warning", "Failed", f'Failed to pull image "{reference}": {error.message}')
+            now = self._clock()
+            self._backoffs[key] = backoff.grown(entry, now, now, self._policy)
+            reason, message = _shown(reference, error)
+            self._errors[key] = f"{reason}: {message}"
+            raise NotStarted(reason, message) from error
+        took = _go_milliseconds(time.monotonic() - started)
+        self._tell(
+            pod,
+            container,
+            "Normal",
+            "Pulled",
+            f'Successfully pulled image "{reference}" in {took} ({took} including waiting). '
+            f"Image size: {image.size} bytes.",
+        )
+        if secrets:
+            self._pulled_with_secret.setdefault(image.id, set()).update(secrets)
+        else:
+            self._pulled_with_secret.pop(image.id, None)
+        return image
+
+    def _accessible(self, pod: Pod, image: Image) -> bool:
+        """An image that was pulled with a secret is for pods that have it (KEP-2535); preloaded ones are for all."""
+        needed = self._pulled_with_secret.get(image.id)
+        if image.source is not Source.PULLED or not needed:
+            return True
+        return bool(needed & set(self._secrets(pod)))
+
+    def _secrets(self, pod: Pod) -> list[tuple[str, str]]:
+        return [(pod.metadata.namespace, ref.name) for ref in pod.spec.image_pull_secrets]
+
+    def _credentials(self, pod: Pod) -> tuple[list[tuple[str, str]], list[Credentials]]:
+        """The pull secrets that have credentials, and those; the image store keeps to the right registry."""
+        used: list[tuple[str, str]] = []
+        found: list[Credentials] = []
+        for namespace, name in self._secrets(pod):
+            secret = self._store.get("secrets", namespace, name)
+            made = _from_secret(secret.get("data") or {}) if secret is not None else []
+            if made:
+                used.append((namespace, name))
+                found += made
+        return used, found
+
+
+def _shown(reference: str, error: ImageError) -> tuple[str, str]:
+    """Reason and message of the waiting state (evalCRIPullErr)."""
+    if error.reason is Reason.REGISTRY_UNAVAILABLE:
+        return str(error.reason), f"image pull failed for {reference} because the registry is unavailable: {error}"
+    return str(Reason.PULL), error.message
+
+
+def _from_secret(data: dict[str, str]) -> list[Credentials]:
+    """The credentials in a kubernetes.io/dockerconfigjson or dockercfg Secret; nothing for one that holds none."""
+    try:
+        if ".dockerconfigjson" in data:
+            entries = json.loads(base64.b64decode(data[".dockerconfigjson"])).get("auths", {})
+        elif ".dockercfg" in data:
+            entries = json.loads(base64.b64decode(data[".dockercfg"]))
+        else:
+            return []
+        return [_login(entry) for entry in entries.values()]
+    except (ValueError, AttributeError):
+        return []
+
+
+def _login(entry: dict[str, str]) -> Credentials:
+    username, password = entry.get("username", ""), entry.get("password", "")
+    if entry.get("auth"):
+        username, _, password = base64.b64decode(entry["auth"]).decode().partition(":")
+    return Credentials(username, password, entry.get("identitytoken", ""))
+
+
+def _go_milliseconds(seconds: float) -> str:
+    return backoff.duration(int(seconds * 1000) / 1000) if seconds >= 0.001 else "0s"
+
+
+def references(pod: Pod) -> Sequence[str]:
+    """Every image that a pod names: those are in use."""
+    spec = pod.spec
+    groups = (*spec.containers, *spec.init_containers, *spec.ephemeral_containers)
+    return [c.image for c in groups] + [v.image.reference for v in spec.volumes if v.image is not None]

@@ -1,0 +1,184 @@
+"""The supervisor: keeps one worker for each pod of this node, and tells it what happens.
+
+A worker lives for one uid. What happens comes from the store (the pod itself, ConfigMaps and Secrets it uses), from
+the runtime (starts and exits), and from its own timers; nothing here polls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from podrun.api.pod import Pod
+from podrun.lifecycle import admission
+from podrun.lifecycle import status as statuses
+from podrun.lifecycle.fitting import NodeView
+from podrun.lifecycle.phase import TERMINAL
+from podrun.runtime.model import Event
+from podrun.store.records import WatchEvent
+from podrun.supervisor import observing, references
+from podrun.supervisor.eviction import StorageWatch
+from podrun.supervisor.resizing import PENDING
+from podrun.supervisor.services import Services
+from podrun.supervisor.worker import PodWorker, Stage
+
+log = logging.getLogger(__name__)
+
+Object = Mapping[str, Any]
+
+
+class Supervisor:
+    """One per daemon; all methods belong to the event loop."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self._workers: dict[str, PodWorker] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._unsubscribe: list[Callable[[], None]] = []
+        self._storage = StorageWatch(services, self._workers.values)
+
+    async def start(self) -> None:
+        """Adopt what runs and begin: subscribes, starts the runtime, and takes up every pod of this node."""
+        services = self.services
+        self._unsubscribe.append(services.runtime.subscribe(self._on_runtime))
+        await services.runtime.start()
+        services.recorder.start()
+        for obj in services.store.list("pods"):
+            self._meet(obj)
+        await self._bury_strangers()
+        for resource, handler in (
+            ("pods", self._on_pod),
+            ("configmaps", self._on_source),
+            ("secrets", self._on_source),
+        ):
+            self._unsubscribe.append(services.store.subscribe(resource, handler))
+
+    async def stop(self) -> None:
+        """Let go of every pod without touching it: the next supervisor adopts them."""
+        for unsubscribe in self._unsubscribe:
+            unsubscribe()
+        self._unsubscribe.clear()
+        await self._storage.stop()
+        for worker in self._workers.values():
+            worker.let_go()
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for worker in self._workers.values():
+            await worker.publisher.settled()
+        await self.services.recorder.stop()
+
+    # What others ask
+
+    def container_id(self, namespace: str, pod: str, container: str, *, previous: bool = False) -> str | None:
+        """The runtime's id of a container's newest attempt, or of the one before it; None where there is none."""
+        worker = self.worker(namespace, pod)
+        if worker is None:
+            return None
+        ids = [s.id for s in reversed(self.services.runtime.containers(worker.pod.uid)) if s.config.name == container]
+        if not previous:
+            return ids[0] if ids else None
+        return ids[1] if len(ids) > 1 else None
+
+    def worker(self, namespace: str, name: str) -> PodWorker | None:
+        """The worker of the pod that has this name now."""
+        obj = self.services.store.get("pods", namespace, name)
+        return self._workers.get(obj["metadata"]["uid"]) if obj is not None else None
+
+    def retry(self, namespace: str, name: str) -> bool:
+        """Forget the pod's back-offs and try at once what waits; whether there is such a pod."""
+        worker = self.worker(namespace, name)
+        if worker is None:
+            return False
+        worker.remembered.backoffs.clear()
+        self.services.pulls.forget(worker.pod)
+        worker.wake()
+        return True
+
+    def pods_here(self) -> list[Pod]:
+        """The pods that have room on this node, as allocated."""
+        return [w.pod for w in self._workers.values() if w.stage in (Stage.SYNCING, Stage.TERMINATING)]
+
+    # What happens
+
+    def _on_pod(self, event: WatchEvent) -> None:
+        uid = event.object["metadata"]["uid"]
+        if event.type == "DELETED":
+            if worker := self._workers.get(uid):
+                worker.deleted()
+            return
+        self._meet(event.object)
+
+    def _meet(self, obj: Object) -> None:
+        """A pod has come or changed."""
+        uid = obj["metadata"]["uid"]
+        if worker := self._workers.get(uid):
+            worker.update(obj)
+        elif obj["spec"].get("nodeName") == self.services.options.node_name:
+            self._begin(uid, obj)
+
+    def _begin(self, uid: str, obj: Object) -> None:
+        adopted = bool(observing.sandboxes(self.services.runtime, uid))
+        worker = PodWorker(self.services, obj, adopted=adopted, others=lambda: self._others(uid))
+        self._workers[uid] = worker
+        if not adopted and worker.phase not in TERMINAL and not worker.pod.metadata.deletion_timestamp:
+            self._admit(worker)
+        task = asyncio.get_running_loop().create_task(worker.run(), name=f"pod {worker.pod}")
+        self._tasks[uid] = task
+        task.add_done_callback(lambda _: self._ended(uid))
+        self._storage.consider()
+
+    def _others(self, uid: str) -> Sequence[Pod]:
+        return [pod for pod in self.pods_here() if pod.uid != uid]
+
+    def _admit(self, worker: PodWorker) -> None:
+        node = self.services.store.get("nodes", "", self.services.options.node_name)
+        view = NodeView.of(node) if node is not None else self._bare_node()
+        no = admission.rejection(
+            worker.pod, view, self._others(worker.pod.uid), app_armor=self.services.options.app_armor
+        )
+        if no is not None:
+            worker.tell("Warning", no.reason, no.message)
+            worker.reject(statuses.rejected(worker.pod, no.reason, no.message))
+
+    def _bare_node(self) -> NodeView:
+        options = self.services.options
+        return NodeView(options.node_name, {"kubernetes.io/hostname": options.node_name}, options.allocatable)
+
+    def _ended(self, uid: str) -> None:
+        """A worker has nothing left to do; what waited for its room may have it now."""
+        self._workers.pop(uid, None)
+        self._tasks.pop(uid, None)
+        for worker in list(self._workers.values()):
+            if PENDING in worker.remembered.resize and (obj := self._object(worker)) is not None:
+                worker.update(obj)
+
+    def _object(self, worker: PodWorker) -> Object | None:
+        obj = self.services.store.get("pods", *worker.pod.key)
+        return obj if obj is not None and obj["metadata"]["uid"] == worker.pod.uid else None
+
+    def _on_runtime(self, event: Event) -> None:
+        if worker := self._workers.get(event.pod_uid):
+            worker.wake()
+
+    def _on_source(self, event: WatchEvent) -> None:
+        resource, namespace, name = event.key
+        for worker in self._workers.values():
+            if worker.pod.metadata.namespace == namespace and references.uses(worker.pod, resource, name):
+                worker.refresh_volumes()
+
+    async def _bury_strangers(self) -> None:
+        """Take away what belongs to no pod any more: deleted while podrund was not there."""
+        services = self.services
+        for sandbox in services.runtime.sandboxes():
+            config = sandbox.config
+            if config.pod_uid not in self._workers:
+                log.info("pod %s_%s(%s) is gone: its sandbox is removed", config.name, config.namespace, config.pod_uid)
+                await services.runtime.remove_sandbox(sandbox.id)
+        for uid in (*services.memory.known(), *services.volumes.pods()):
+            if uid not in self._workers:
+                await services.volumes.teardown(uid)
+                services.memory.forget(uid)

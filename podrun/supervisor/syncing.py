@@ -1,0 +1,284 @@
+"""One sync of a running pod: volumes, the decision, and its execution (the nine steps of kuberuntime's SyncPod)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Mapping, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from podrun.api.pod import Container, Pod
+from podrun.lifecycle import status as statuses
+from podrun.lifecycle.actions import Actions, Kill, Start
+from podrun.lifecycle.decide import decide
+from podrun.lifecycle.naming import TooLong
+from podrun.lifecycle.observed import ContainerState, Observed, StartFailure
+from podrun.lifecycle.restart import is_sidecar
+from podrun.runtime.errors import NotFound, RuntimeFailure
+from podrun.supervisor import configs, observing
+from podrun.supervisor.killing import kill_all, kill_container
+from podrun.supervisor.needs import NotStarted
+from podrun.supervisor.starting import Left, Place, remove_log, start_container
+from podrun.volumes.model import PreparedVolume, VolumeError
+
+if TYPE_CHECKING:
+    from podrun.supervisor.worker import PodWorker
+
+log = logging.getLogger(__name__)
+
+RETRY = 10.0
+"""Seconds until a start that failed is tried again (the kubelet's backOffPeriod)."""
+LONGEST_WAIT = 60.0
+"""A pod in back-off is looked at this often, so that its status shows it (the kubelet's resync interval)."""
+FIRST_MOUNT_RETRY, LONGEST_MOUNT_RETRY = 0.5, 122.0
+
+
+class Sync:
+    """The syncs of one pod; what has to be known from one to the next is here."""
+
+    def __init__(self, worker: PodWorker) -> None:
+        self._worker = worker
+        self._services = worker.services
+        self._volumes: Mapping[str, PreparedVolume] | None = None
+        self._missing_images: dict[str, NotStarted] = {}
+        self._mount_retry = FIRST_MOUNT_RETRY
+        self._changed = False
+        self._errors = False
+
+    @property
+    def volumes_ready(self) -> bool:
+        """Whether the pod's volumes have been prepared."""
+        return self._volumes is not None
+
+    async def once(self, observed: Observed) -> float | None:
+        """Do what is to be done now; when to look again though nothing happens (None: never)."""
+        worker = self._worker
+        if self._volumes is None or self._missing_images:
+            wake_at = await self._prepare(worker.pod)
+            if wake_at is not None:
+                return wake_at
+        worker.probes.begin(worker.pod)
+        actions = decide(
+            worker.pod,
+            observed,
+            restarting_all=worker.restarting_all,
+            policy=self._services.options.crash_loop,
+        )
+        worker.remembered.backoffs.update(actions.backoffs)
+        self._changed = self._errors = False
+        try:
+            await self._execute(actions, observed)
+        except Left:
+            return worker.services.clock()
+        await self._clean_up()
+        now = self._services.clock()
+        if self._changed:
+            return now
+        times = [now + RETRY] if self._errors else []
+        if actions.wake_at is not None:
+            times.append(min(actions.wake_at, now + LONGEST_WAIT))
+        return min(times, default=None)
+
+    # Volumes
+
+    async def _prepare(self, pod: Pod) -> float | None:
+        """Have the pod's volumes; when to try again if they cannot be had."""
+        worker, services = self._worker, self._services
+        self._missing_images = {}
+        for volume in pod.spec.volumes:
+            if volume.image is not None:
+                try:
+                    await services.pulls.ensure(pod, volume.image.reference, volume.image.pull_policy)
+                except NotStarted as error:
+                    self._missing_images[volume.name] = error
+        there = tuple(v for v in pod.spec.volumes if v.name not in self._missing_images)
+        if len(there) < len(pod.spec.volumes):
+            pod = pod.model_copy(update={"spec": pod.spec.model_copy(update={"volumes": there})})
+        try:
+            self._volumes = await services.volumes.prepare(pod, services.lookup)
+        except VolumeError as error:
+            worker.tell("Warning", error.reason, error.message)
+            retry, self._mount_retry = self._mount_retry, min(self._mount_retry * 2, LONGEST_MOUNT_RETRY)
+            return services.clock() + retry
+        self._mount_retry = FIRST_MOUNT_RETRY
+        worker.volumes_are_ready()
+        return None
+
+    # Execution
+
+    async def _execute(self, actions: Actions, observed: Observed) -> None:
+        worker = self._worker
+        for held in actions.held:
+            worker.failures[held.name] = StartFailure("CrashLoopBackOff", held.message)
+            message = f"Back-off restarting failed container {held.name} in pod {worker.pod}"
+            worker.tell("Warning", "BackOff", message, held.name)
+        sandbox_id = actions.sandbox_id
+        if actions.create_sandbox and sandbox_id:
+            worker.tell("Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
+        if actions.kill_pod:
+            await self._kill_pod(observed)
+        else:
+            await self._kill(actions.kills)
+            await self._reset(actions)
+        if actions.create_sandbox:
+            made = await self._make_sandbox(actions.attempt)
+            if made is None:
+                return
+            sandbox_id = made
+        if worker.leaving.is_set():
+            raise Left
+        await worker.resizing.apply(actions.resizes, observed)
+        await self._start_all(actions.starts, sandbox_id)
+
+    async def _kill_pod(self, observed: Observed) -> None:
+        worker = self._worker
+        running = {s.name: s for s in reversed(observed.containers) if s.state is ContainerState.RUNNING}
+        ready = [s for s in observed.sandboxes if s.ready]
+        if not running and not ready:
+            return
+        self._changed = True
+        await kill_all(self._services, worker.pod, running, address=worker.address, grace=None)
+        await worker.stop_sandboxes(observed)
+
+    async def _kill(self, kills: Sequence[Kill]) -> None:
+        """End single containers; what is to start again does so afterwards."""
+        worker = self._worker
+
+        async def one(kill: Kill) -> None:
+            container = worker.pod.container(kill.name)
+            if container is None:
+                return
+            await kill_container(
+                self._services,
+                worker.pod,
+                container,
+                kill.container_id,
+                address=worker.address,
+                message=kill.message,
+                reason=kill.reason,
+            )
+
+        if kills:
+            self._changed = True
+            await self._or_leave(*(one(kill) for kill in kills))
+
+    async def _reset(self, actions: Actions) -> None:
+        """Remove every attempt in place, without preStop; logs stay (KEP-5532)."""
+        worker, runtime = self._worker, self._services.runtime
+        for reset in actions.resets:
+            self._changed = True
+            container = worker.pod.container(reset.name)
+            if reset.kill and container is not None:
+                await kill_container(
+                    self._services,
+                    worker.pod,
+                    container,
+                    reset.container_id,
+                    address=worker.address,
+                    message="killing",
+                    grace=0,
+                )
+            await runtime.remove_container(reset.container_id)
+
+    async def _or_leave(self, *works: Coroutine[None, None, None]) -> None:
+        """Do it all side by side; when the pod is to end meanwhile, what is under way goes on by itself."""
+        tasks = [asyncio.ensure_future(work) for work in works]
+        leaving = asyncio.ensure_future(self._worker.leaving.wait())
+        try:
+            done = asyncio.ensure_future(_all(tasks))
+            await asyncio.wait({done, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if not done.done():
+                raise Left
+            await done
+        finally:
+            leaving.cancel()
+
+    async def _make_sandbox(self, attempt: int) -> str | None:
+        """A new sandbox's id; None (told, and to be tried again) when it cannot be made."""
+        worker, runtime = self._worker, self._services.runtime
+        try:
+            config = configs.sandbox_config(worker.pod, attempt, self._services.options)
+            sandbox = await runtime.run_sandbox(config)
+        except (RuntimeFailure, TooLong) as error:
+            worker.tell("Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
+            self._errors = True
+            return None
+        self._changed = True
+        worker.republish(statuses.sandbox_ready(worker.pod, worker.status))
+        for old in observing.sandboxes(runtime, worker.pod.uid):
+            if old.id != sandbox.id:
+                await runtime.remove_sandbox(old.id)
+        return sandbox.id
+
+    async def _start_all(self, starts: Sequence[Start], sandbox_id: str) -> None:
+        """Ephemeral containers, then init ones one by one, then regular ones side by side.
+
+        A container with a postStart hook keeps those after it waiting until the hook is done, as in the kubelet,
+        which starts one after the other: people order containers by it.
+        """
+        if not starts:
+            return
+        place = self._place(sandbox_id)
+        by_sort = {sort: list(group) for sort, group in groupby(starts, key=lambda s: s.sort)}
+        await asyncio.gather(*(self._start(s, place) for s in by_sort.get("ephemeral container", ())))
+        for start in by_sort.get("init container", ()):
+            container = self._worker.pod.container(start.name)
+            if not await self._start(start, place) and container is not None and not is_sidecar(container):
+                return
+        batch: list[Start] = []
+        for start in by_sort.get("container", ()):
+            batch.append(start)
+            container = self._worker.pod.container(start.name)
+            if container is not None and container.lifecycle is not None and container.lifecycle.post_start is not None:
+                await asyncio.gather(*(self._start(s, place) for s in batch))
+                batch = []
+        await asyncio.gather(*(self._start(s, place) for s in batch))
+
+    def _place(self, sandbox_id: str) -> Place:
+        worker = self._worker
+        sandbox = next(s for s in observing.sandboxes(self._services.runtime, worker.pod.uid) if s.id == sandbox_id)
+        addresses = self._services.options.node_addresses if worker.pod.spec.host_network else sandbox.addresses
+        return Place(sandbox_id, addresses, self._volumes or {}, self._missing_images, worker.leaving)
+
+    async def _start(self, start: Start, place: Place) -> bool:
+        """Whether it has been started; if not, its status will say why."""
+        worker = self._worker
+        container: Container | None = worker.pod.container(start.name)
+        if container is None or worker.leaving.is_set():
+            raise Left
+        try:
+            started = await start_container(self._services, worker.pod, container, start.sort, place)
+        except NotStarted as error:
+            worker.failures[start.name] = StartFailure(error.reason, error.message)
+            self._errors = True
+            # What was created and ended at once has changed the pod; its end is an event of its own.
+            self._changed |= error.reason in ("RunContainerError", "PostStartHookError")
+            return False
+        worker.failures.pop(start.name, None)
+        worker.remembered.resources[started.container_id] = started.resources
+        self._changed = True
+        return True
+
+    async def _clean_up(self) -> None:
+        """Of each container's ended attempts only the newest is kept, with its log (pod_container_deletor.go)."""
+        worker, runtime = self._worker, self._services.runtime
+        ended: set[str] = set()
+        known = runtime.containers(worker.pod.uid)
+        for status in reversed(known):
+            if status.state != "exited":
+                continue
+            if status.config.name in ended:
+                try:
+                    await runtime.remove_container(status.id)
+                except NotFound:
+                    continue
+                remove_log(status.config.log_path)
+                worker.remembered.resources.pop(status.id, None)
+            ended.add(status.config.name)
+        worker.messages.keep_only({status.id for status in known})
+
+
+async def _all(tasks: Sequence[asyncio.Future[None]]) -> None:
+    """Wait for every task, then raise what the first one raised."""
+    await asyncio.gather(*tasks)
