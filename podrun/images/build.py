@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from podrun.images import debian, golang
+from podrun.images import debian, golang, reference
 from podrun.images.disk import remove_tree
 from podrun.images.layers import Layers, Piece
 from podrun.images.manifests import architecture
@@ -19,7 +19,7 @@ from podrun.images.model import OnProgress, Progress
 from podrun.images.recipe import LayerRecipe, Recipe, RecipeError
 from podrun.images.tree import EPOCH, Node, Tree
 
-_FORM = "1"
+_FORM = "2"
 """Goes into every key: to be raised when the same recipe would come out differently."""
 
 
@@ -61,7 +61,7 @@ class Builder:
 
     async def build(self, what: Plan, on_progress: OnProgress) -> dict[str, Any]:
         """Make the layers; gives the image's configuration. Raises RecipeError or LayerRefused."""
-        title = what.recipe.names[0]
+        title = reference.parse(what.recipe.names[0]).familiar
         diff_ids = []
         for layer, packages in zip(what.recipe.layers, what.closures, strict=True):
             scratch = Path(tempfile.mkdtemp(prefix="build-", dir=self._scratch))
@@ -100,6 +100,8 @@ class Builder:
             tree.put(layer.go.to, Node(0o755, program))
         for path, text in layer.files.items():
             tree.put(path, Node(0o644, text.encode()))
+        for path, text in layer.programs.items():
+            tree.put(path, Node(0o755, text.encode()))
         if layer.applets is not None:
             for name in await _applets(tree, layer.applets.busybox):
                 path = f"{layer.applets.directory}/{name}"
@@ -126,9 +128,15 @@ async def _applets(tree: Tree, busybox: str) -> list[str]:
     if node is None or not isinstance(node.content, Path):
         raise RecipeError(f"applets: the layer has no program {busybox}")
     process = await asyncio.create_subprocess_exec(
-        str(node.content), "--list", stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE
+        "busybox",  # it goes by the name it is called with
+        "--list",
+        executable=node.content,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
     )
     printed, _ = await process.communicate()
+    if process.returncode:
+        raise RecipeError(f"applets: {busybox} --list ended with {process.returncode}")
     return [name for name in printed.decode().split() if name != "busybox"]
 
 

@@ -85,6 +85,7 @@ def _add_archive(tree: Tree, archive: Path, directory: Path) -> None:
             elif entry.isreg() and (source := tar.extractfile(entry)) is not None:
                 copy = directory / str(count)
                 copy.write_bytes(source.read())
+                copy.chmod(0o700)  # busybox is asked for its applets before it is packed
                 node = Node(entry.mode, copy)
             else:
                 continue

@@ -75,7 +75,9 @@ class LayerRecipe(Part):
     """Path -> the one Debian package that this single file is taken from (the path is the same there)."""
     go: GoProgram | None = None
     files: dict[AbsolutePath, str] = {}
-    """Path -> content."""
+    """Path -> content (mode 0644)."""
+    programs: dict[AbsolutePath, str] = {}
+    """Path -> content of a script (mode 0755)."""
     applets: Applets | None = None
 
     def mode(self, path: str) -> int:
