@@ -7,11 +7,11 @@ containers; what is in back-off is `held` and says until when.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
-from podrun.lifecycle.observed import NOTHING, Backoff
+from podrun.lifecycle.observed import Backoff
 
 Sort = Literal["container", "init container", "ephemeral container"]
 
@@ -76,7 +76,7 @@ class Actions:
     resets: tuple[Reset, ...] = ()
     starts: tuple[Start, ...] = ()
     held: tuple[Held, ...] = ()
-    backoffs: Mapping[str, Backoff] = NOTHING
+    backoffs: Mapping[str, Backoff] = field(default_factory=dict)
     """Entries that change with these starts, by key."""
     resizes: tuple[str, ...] = ()
     """Names of running containers whose limits are to be changed in place."""

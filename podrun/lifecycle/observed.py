@@ -8,13 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 RUNTIME_NAME: Final = "containerd"
 """The scheme of `containerID` in statuses. Clients and messages know it; podrun's ids are alike."""
-
-NOTHING: Final[Mapping[Any, Any]] = MappingProxyType({})
 
 
 class ContainerState(StrEnum):
@@ -106,9 +103,9 @@ class Backoff:
 class Verdicts:
     """The latest verdict of each probe, by container id; absent while a probe has not looked at that container."""
 
-    liveness: Mapping[str, Verdict] = NOTHING
-    readiness: Mapping[str, Verdict] = NOTHING
-    startup: Mapping[str, Verdict] = NOTHING
+    liveness: Mapping[str, Verdict] = field(default_factory=dict)
+    readiness: Mapping[str, Verdict] = field(default_factory=dict)
+    startup: Mapping[str, Verdict] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +125,10 @@ class Observed:
     now: float
     sandboxes: tuple[SandboxSeen, ...] = ()
     containers: tuple[ContainerSeen, ...] = ()
-    verdicts: Verdicts = Verdicts()
-    failures: Mapping[str, StartFailure] = NOTHING
+    verdicts: Verdicts = field(default_factory=Verdicts)
+    failures: Mapping[str, StartFailure] = field(default_factory=dict)
     """By container name."""
-    backoffs: Mapping[str, Backoff] = NOTHING
+    backoffs: Mapping[str, Backoff] = field(default_factory=dict)
     """By `backoff.key`."""
     node: Node = Node()
     running: frozenset[str] = field(default_factory=frozenset)
