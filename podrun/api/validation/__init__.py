@@ -16,10 +16,11 @@ from __future__ import annotations
 from podrun.api.errors import Cause
 from podrun.api.validation.gates import without_disabled_fields
 from podrun.api.validation.metadata import common_create, common_update
-from podrun.api.validation.read import Object
+from podrun.api.validation.pod_preparation import Prepared, prepare_create
+from podrun.api.validation.read import Object, mapping, text
 from podrun.api.validation.rules import KINDS, POSTED
 
-__all__ = ["validate_create", "validate_update", "warnings", "without_disabled_fields"]
+__all__ = ["Prepared", "prepare_create", "validate_create", "validate_update", "warnings", "without_disabled_fields"]
 
 
 def validate_create(kind: str, obj: Object) -> list[Cause]:
@@ -32,7 +33,7 @@ def validate_create(kind: str, obj: Object) -> list[Cause]:
         return list(POSTED[kind](obj))
     rules = KINDS.get(kind)
     causes = list(rules.create(obj)) if rules else []
-    namespaced = rules.namespaced if rules else bool((obj.get("metadata") or {}).get("namespace"))
+    namespaced = rules.namespaced if rules else bool(text(mapping(obj, "metadata"), "namespace"))
     return causes or list(common_create(obj, namespaced=namespaced))
 
 
@@ -43,7 +44,7 @@ def validate_update(kind: str, new: Object, old: Object, subresource: str = "") 
     would store: for "status" the old spec with the new status, for the others the reverse.
     """
     rules = KINDS.get(kind)
-    namespaced = rules.namespaced if rules else bool((old.get("metadata") or {}).get("namespace"))
+    namespaced = rules.namespaced if rules else bool(text(mapping(old, "metadata"), "namespace"))
     causes = list(common_update(new, old, namespaced=namespaced))
     update = rules.updates.get(subresource) if rules else None
     return causes + list(update(new, old)) if update else causes

@@ -113,7 +113,7 @@ def init_containers(listed: list[Object], regular: list[Object], pod: Surroundin
         name = text(container, "name")
         stays = text(container, "restartPolicy") == "Always"
         yield from common(container, pod, here)
-        yield from restart_rules(container, here)
+        yield from restart_rules(container, here, is_init=True)
         if name in names:
             yield duplicate(here.child("name"), name)
         elif name:
@@ -133,13 +133,15 @@ def init_containers(listed: list[Object], regular: list[Object], pod: Surroundin
                 yield invalid(field_path, "RestartContainer", why)
 
 
-def restart_rules(container: Object, path: Path) -> Causes:
+def restart_rules(container: Object, path: Path, *, is_init: bool = False) -> Causes:
     """A container's own restart policy and the rules by exit code before it (KEP-5307, KEP-5532)."""
     policy, rules = optional_text(container, "restartPolicy"), items(container, "restartPolicyRules")
     if policy is None:
         if not rules:
             return
         yield required(path.child("restartPolicy"), "must specify restartPolicy when restart rules are used")
+        if is_init:
+            return
     elif policy not in RESTART_POLICIES:
         yield not_supported(path.child("restartPolicy"), policy, RESTART_POLICIES)
     here = path.child("restartPolicyRules")

@@ -130,11 +130,11 @@ def resource_reference(reference: Object, path: Path, *, in_volume: bool) -> Cau
 
 
 def divisor_problem(resource: str, divisor: str) -> str:
-    kind = resource.partition(".")[2]
+    kind = resource.partition(".")[2] if resource in RESOURCE_FIELDS else ""
     what = {"memory": "memory", "ephemeral-storage": "local ephemeral storage"}.get(kind, "")
     if resource.startswith(HUGE_PAGE_FIELDS):
         what = "hugepages"
-    if resource in RESOURCE_FIELDS and kind == "cpu" and divisor not in CPU_DIVISORS:
+    if kind == "cpu" and divisor not in CPU_DIVISORS:
         return "only divisor's values 1m and 1 are supported with the cpu resource"
     if what and divisor not in BYTE_DIVISORS:
         return f"only divisor's values {', '.join(BYTE_DIVISORS)} are supported with the {what} resource"
