@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Mapping, Sequence
 
 from podrun.api.pod import Container, Handler, Pod
@@ -19,19 +18,23 @@ from podrun.supervisor.services import Services
 log = logging.getLogger(__name__)
 
 
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
 class Shortening:
     """A grace period that a second delete may shorten while containers are being ended; seconds, from `begin`."""
 
     def __init__(self, grace: int) -> None:
-        self.begin = time.monotonic()
+        self.begin = _now()
         self.grace = grace
         self._shorter = asyncio.Event()
 
     def shorten(self, grace: int) -> None:
         """Every container is left no more than this, counted from now."""
-        left = self.begin + self.grace - time.monotonic()
+        left = self.begin + self.grace - _now()
         if grace < left:
-            self.begin, self.grace = time.monotonic(), grace
+            self.begin, self.grace = _now(), grace
             self._shorter.set()
             self._shorter = asyncio.Event()
 
@@ -68,7 +71,7 @@ async def kill_container(
         left = left.spent(await _wait_turn(turn, left.seconds, shortening))
     seconds = left.for_stop
     if shortening is not None:
-        over = shortening.begin + shortening.grace - time.monotonic()
+        over = shortening.begin + shortening.grace - _now()
         seconds = min(seconds, max(termination.MINIMUM_GRACE, int(over + 0.999)))
     await _stop(services, container_id, seconds, shortening)
 
@@ -84,7 +87,7 @@ async def _pre_stop(
     shortening: Shortening | None,
 ) -> float:
     """Run the hook for at most the grace period; how long it took. What is not done by then is left running."""
-    began = time.monotonic()
+    began = _now()
 
     async def run() -> None:
         try:
@@ -97,7 +100,7 @@ async def _pre_stop(
     _BACKGROUND.add(task)
     task.add_done_callback(_BACKGROUND.discard)
     await _first(task, grace, shortening)
-    return time.monotonic() - began
+    return _now() - began
 
 
 _BACKGROUND: set[asyncio.Task[None]] = set()
@@ -116,7 +119,7 @@ async def _first(task: asyncio.Future[None], seconds: float, shortening: Shorten
 
 
 async def _wait_turn(turn: Sequence[asyncio.Event], grace: int, shortening: Shortening | None) -> float:
-    began = time.monotonic()
+    began = _now()
 
     async def all_ended() -> None:
         for ended in turn:
@@ -127,7 +130,7 @@ async def _wait_turn(turn: Sequence[asyncio.Event], grace: int, shortening: Shor
         await _first(task, grace, shortening)
     finally:
         task.cancel()
-    return time.monotonic() - began
+    return _now() - began
 
 
 async def _stop(services: Services, container_id: str, seconds: int, shortening: Shortening | None) -> None:

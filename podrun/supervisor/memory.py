@@ -81,7 +81,7 @@ class Memory:
 def _plain(remembered: Remembered) -> Mapping[str, Any]:
     return {
         "backoffs": {key: (b.delay, b.updated) for key, b in remembered.backoffs.items()},
-        "verdicts": {role: entries for role, entries in remembered.verdicts.items() if entries},
+        "verdicts": {role.value: entries for role, entries in remembered.verdicts.items() if entries},
         "resources": {
             key: (r.cpu_request, r.cpu_limit, r.memory_request, r.memory_limit)
             for key, r in remembered.resources.items()

@@ -70,7 +70,7 @@ class Pulls:
             raise NotStarted("ImagePullBackOff", f"{message}: {before}" if before else message)
         self._errors.pop(key, None)
         self._tell(pod, container, "Normal", "Pulling", f'Pulling image "{reference}"')
-        started = time.monotonic()
+        started = self._clock()
         secrets, credentials = self._credentials(pod)
         try:
             image = await self._images.pull(reference, credentials)
@@ -81,7 +81,7 @@ class Pulls:
             reason, message = _shown(reference, error)
             self._errors[key] = f"{reason}: {message}"
             raise NotStarted(reason, message) from error
-        took = _go_milliseconds(time.monotonic() - started)
+        took = _go_milliseconds(self._clock() - started)
         self._tell(
             pod,
             container,

@@ -203,12 +203,12 @@ class PodWorker:
             self._awake.clear()
             try:
                 wait = await self._step()
+                self.services.memory.save(self.pod.uid, self.remembered)
                 self._failed_in_a_row = 0
             except Exception:
                 self._failed_in_a_row += 1
                 wait = min(2.0**self._failed_in_a_row, 300.0)
                 log.exception("pod %s: a step of its life failed; it is tried again in %.0f s", self.pod, wait)
-            self.services.memory.save(self.pod.uid, self.remembered)
             await self._sleep(wait)
         self.services.memory.forget(self.pod.uid)
 
