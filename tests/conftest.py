@@ -34,10 +34,14 @@ def _build(podrun: Podrun) -> None:
     podrun.podrun("images", "build", IMAGE_SOURCES, seconds=600)
 
 
+def shipped_images() -> Path:
+    """An image directory that holds the shipped images, built once per machine and content."""
+    return prepare_images(_build, _key_of(IMAGE_SOURCES))
+
+
 @pytest.fixture(scope="session")
 def images() -> Path:
-    """The shipped images, built once per machine and content."""
-    return prepare_images(_build, _key_of(IMAGE_SOURCES))
+    return shipped_images()
 
 
 @pytest.fixture(scope="module")

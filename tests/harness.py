@@ -255,6 +255,10 @@ class Podrun:
             wait_until(clean, 5.0, "")
         return left
 
+    def owns(self, pid: int) -> bool:
+        """Whether a process belongs to this podrun: the daemon, the spawner, or a pod's."""
+        return pid in self._processes()
+
     def descriptors(self) -> tuple[int, int]:
         """Open descriptors of podrund and of the spawner."""
         return len(os.listdir(f"/proc/{self.daemon_pid}/fd")), len(os.listdir(f"/proc/{self.spawner_pid}/fd"))
@@ -300,6 +304,7 @@ def prepare_images(build: Callable[[Podrun], None], key: str) -> Path:
                 fresh = cache / f".{key}"
                 shutil.rmtree(fresh, ignore_errors=True)
                 subprocess.run(["cp", "-a", podrun.layout.images, fresh], check=True)
+                shutil.rmtree(fresh / "build", ignore_errors=True)  # the compiler's cache: thousands of files
                 fresh.rename(ready)
     return ready
 

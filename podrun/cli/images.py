@@ -49,6 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise CommandError("images belong to root", "run it with sudo", NOT_ROOT)
     from podrun import settings
     from podrun.images.model import ImageError
+    from podrun.images.recipe import RecipeError
     from podrun.images.store import ImageStore
 
     layout = Layout(arguments.root)
@@ -61,6 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
         return _ACTIONS[arguments.action](store, arguments)
     except ImageError as error:
         raise CommandError(f"{error.reference}: {error.message}", code=FAILED) from None
+    except RecipeError as error:
+        raise CommandError(str(error), code=FAILED) from None
 
 
 def _ls(store: ImageStore, arguments: argparse.Namespace) -> int:
@@ -88,8 +91,8 @@ def _load(store: ImageStore, arguments: argparse.Namespace) -> int:
 
 
 def _pull(store: ImageStore, arguments: argparse.Namespace) -> int:
-    async def pull(reference: str, show: Callable[[Progress], None]) -> list[Image]:
-        return [await store.pull(reference, on_progress=show)]
+    async def pull(reference: str, show: Callable[[Progress], None]) -> tuple[Image, ...]:
+        return (await store.pull(reference, on_progress=show),)
 
     return _each(arguments.references, pull)
 
@@ -102,7 +105,11 @@ def _build(store: ImageStore, arguments: argparse.Namespace) -> int:
         if not found:
             raise CommandError(f"{given} holds no recipe (NAME.yaml)", code=USAGE)
         recipes += [str(each) for each in found]
-    return _each(recipes, lambda path, show: store.build(Path(path), show))
+
+    async def build(recipe: str, show: Callable[[Progress], None]) -> tuple[Image, ...]:
+        return (await store.build(Path(recipe), show),)
+
+    return _each(recipes, build)
 
 
 def _rm(store: ImageStore, arguments: argparse.Namespace) -> int:
@@ -128,7 +135,7 @@ _ACTIONS: dict[str, Callable[[ImageStore, argparse.Namespace], int]] = {
 }
 
 
-def _each(things: list[str], work: Callable[[str, Callable[[Progress], None]], Awaitable[list[Image]]]) -> int:
+def _each(things: list[str], work: Callable[[str, Callable[[Progress], None]], Awaitable[tuple[Image, ...]]]) -> int:
     """Do one after the other, with progress on a terminal, and name what came of it."""
 
     async def all_of_them() -> None:

@@ -12,6 +12,7 @@ import sys
 from importlib import import_module
 from typing import Protocol, cast
 
+from podrun import __version__
 from podrun.cli.errors import EXIT_CODES, FAILED, OK, CommandError
 
 COMMANDS = {
@@ -94,7 +95,7 @@ def top_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--root", default=None, metavar="DIR", help="a podrun that lives below DIR (PODRUN_ROOT)")
-    parser.add_argument("--version", action="version", version=_Version())
+    parser.add_argument("--version", action="version", version=f"podrun {__version__}")
     parser.add_argument("command", nargs="?", choices=[*COMMANDS], metavar="COMMAND", help=argparse.SUPPRESS)
     parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     return parser
@@ -116,17 +117,6 @@ def command_parser(name: str) -> argparse.ArgumentParser:
         parser.set_defaults(root=None)
     command.configure(parser)
     return parser
-
-
-class _Version(str):
-    """The version's text, looked up when it is printed: importlib.metadata takes 20 ms."""
-
-    __slots__ = ()
-
-    def __mod__(self, _: object) -> str:
-        from importlib.metadata import version
-
-        return f"podrun {version('podrun')}"
 
 
 if __name__ == "__main__":

@@ -1,0 +1,278 @@
+"""podrund: builds every room and wires them; the only place that does.
+
+    spawner client -> runtime ┐
+    images, volumes ──────────┼-> supervisor ┐
+    store ────────────────────┴-> scheduler ─┼-> API server on sockets that the spawner holds
+                                 node ───────┘
+
+It may be killed at any instant: the spawner keeps pods and sockets, the store and the runtime's records say what was
+meant, and the next podrund adopts both. So an end is never more than letting go, in reverse order of the beginning.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import gc
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import podrun
+from podrun.api import schema
+from podrun.apiserver import bootstrap, kubeconfig, pki
+from podrun.apiserver.server import ApiServer
+from podrun.apiserver.streams.pods import PodAccess
+from podrun.apiserver.tokens import Bound, TokenSigner
+from podrun.cgroups import hierarchy, scope, swift
+from podrun.cgroups.bpf import DevicePrograms
+from podrun.cgroups.tree import PodGroups
+from podrun.controllers.scheduling import Scheduler
+from podrun.images.store import ImageStore
+from podrun.kernel.processes import set_name
+from podrun.layout import Layout
+from podrun.network.pods import API_ADDRESS, PodNetwork
+from podrun.runtime.runtime import Runtime
+from podrun.sdnotify import is_under_systemd, notify
+from podrun.settings import Settings
+from podrun.spawner.client import SpawnerClient
+from podrun.store.store import Store
+from podrun.supervisor.lookup import Lookup
+from podrun.supervisor.machine import Machine, resolver
+from podrun.supervisor.memory import Memory
+from podrun.supervisor.node import NodeStatus
+from podrun.supervisor.options import Options
+from podrun.supervisor.pulls import Pulls
+from podrun.supervisor.recorder import Recorder
+from podrun.supervisor.services import Services
+from podrun.supervisor.supervisor import Supervisor
+from podrun.volumes.volumes import Volumes
+
+log = logging.getLogger("podrun")
+
+EXIT_RUNNING_ALREADY = 3
+
+
+def main(settings: Settings, layout: Layout, argv: Sequence[str]) -> int:
+    """Run until SIGTERM or SIGINT. `argv` starts this program again, for the spawner that does so."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    set_name("podrund")
+    os.umask(0o022)
+    _raise_descriptor_limit()
+    layout.run.mkdir(mode=0o755, parents=True, exist_ok=True)
+    with (layout.run / "podrund.pid").open("a+") as claim:
+        try:
+            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            claim.seek(0)
+            print(f"podrun: a daemon runs here already (process {claim.read().strip()})", file=sys.stderr)
+            return EXIT_RUNNING_ALREADY
+        claim.truncate(0)
+        claim.write(f"{os.getpid()}\n")
+        claim.flush()
+        try:
+            asyncio.run(_Daemon(settings, layout, argv).run())
+        except (OSError, UnreadableState) as error:
+            log.error("podrun cannot start: %s", error)
+            return 1
+    return 0
+
+
+class UnreadableState(Exception):
+    """What an earlier podrund left cannot be used; the text says what and where."""
+
+
+class _Daemon:
+    def __init__(self, settings: Settings, layout: Layout, argv: Sequence[str]) -> None:
+        self.settings = settings
+        self.layout = layout
+        self.argv = argv
+        self.listeners: dict[str, socket.socket] = {}
+        self.spawner: SpawnerClient
+
+    async def run(self) -> None:
+        """Begin everything, serve until told to stop, let go of everything."""
+        stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopping.set)
+        began = time.monotonic()
+        async with AsyncExitStack() as stack:
+            await self._begin(stack)
+            gc.collect()
+            gc.freeze()
+            log.info("serving at %s after %.0f ms", self.settings.server_url, (time.monotonic() - began) * 1000)
+            notify("READY=1")
+            await stopping.wait()
+            notify("STOPPING=1")
+            await self.spawner.supervise((), {}, Path("/"), None)
+        log.info("stopped; pods go on")
+
+    async def _begin(self, stack: AsyncExitStack) -> None:
+        settings, layout = self.settings, self.layout
+        for directory in (layout.state, layout.logs, layout.etc):
+            directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+        certificates = self._certificates()
+        await self._connect(None)
+        schema.use(schema.load(layout.schema_cache))
+        store = Store(layout.database)
+        stack.push_async_callback(store.close)
+        await bootstrap.ensure(store, certificates)
+
+        machine = Machine.look(layout.state)
+        recorder = Recorder(store, settings.node, time_scale=settings.time_scale)
+        images = ImageStore(layout.images, mirrors=settings.registry_mirrors)
+        runtime = await self._runtime(stack)
+        options = Options(
+            node_name=settings.node,
+            log_root=layout.logs,
+            state=layout.run / "supervisor",
+            node_addresses=machine.addresses,
+            memory_capacity=machine.memory,
+            allocatable=machine.allocatable,
+            resolver=resolver(),
+            seccomp_default=settings.seccomp_default,
+            app_armor=machine.app_armor,
+            debug_sees_volumes=settings.debug_mounts,
+            time_scale=settings.time_scale,
+        )
+        signer = TokenSigner(certificates.service_account_key.read_bytes(), store.get)
+        supervisor = Supervisor(
+            Services(
+                store=store,
+                runtime=runtime,
+                pulls=Pulls(images, store, recorder, options),
+                volumes=Volumes(layout.pods),
+                lookup=Lookup(store, images, _Tokens(store, signer, settings.node).issue, machine.allocatable),
+                recorder=recorder,
+                memory=Memory(options.state),
+                options=options,
+                termination_message=runtime.termination_message,
+            )
+        )
+        node = NodeStatus(store, recorder, settings.node, machine, images.list, podrun.__version__, time.time)
+        await node.start()
+        stack.push_async_callback(node.stop)
+        await supervisor.start()
+        stack.push_async_callback(supervisor.stop)
+        scheduler = Scheduler(store, recorder, settings.node)
+        scheduler.start()
+        stack.push_async_callback(scheduler.stop)
+
+        def container_id(namespace: str, pod: str, container: str, previous: bool) -> str | None:
+            return supervisor.container_id(namespace, pod, container, previous=previous)
+
+        server = ApiServer(
+            store,
+            pki=certificates,
+            pods=PodAccess(runtime, container_id, layout.logs),
+            address=settings.listen,
+        )
+        await self._serve(server, stack)
+        self._renew_later(certificates, server)
+
+    def _certificates(self) -> pki.Pki:
+        """The PKI, and the kubeconfig that holds its administrator."""
+        names = [socket.gethostname(), self.settings.host, *self.settings.certificate_names]
+        made = pki.ensure(self.layout.pki, [name for name in names if name not in ("0.0.0.0", "::")], pki.utc_now())
+        wanted = kubeconfig.for_admin(made, self.settings.server_url)
+        with contextlib.suppress(ValueError):
+            if kubeconfig.read(self.layout.kubeconfig) == wanted:
+                return made
+        kubeconfig.write(self.layout.kubeconfig, wanted)
+        return made
+
+    def _renew_later(self, certificates: pki.Pki, server: ApiServer) -> None:
+        def renew() -> None:
+            renewed = self._certificates()
+            server.reload_certificates()
+            self._renew_later(renewed, server)
+
+        asyncio.get_running_loop().call_later(max(certificates.renew_at - time.time(), 60.0), renew)
+
+    async def _connect(self, former: SpawnerClient | None) -> SpawnerClient:
+        """The spawner, with everything deposited there that the next podrund needs."""
+        if former is None and hasattr(self, "spawner"):
+            return self.spawner
+        layout = self.layout
+        self.spawner = await SpawnerClient.start(layout.spawner_run, visible=[layout.state, layout.run], former=former)
+        if not is_under_systemd():
+            environment = {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
+            await self.spawner.supervise((sys.executable, *self.argv), environment, Path("/"), self._output())
+        for name, sock in self.listeners.items():
+            await self.spawner.keep(name, [sock])
+        return self.spawner
+
+    def _output(self) -> Path | None:
+        """The file that this process writes to, where it is one: its successor goes on there."""
+        target = os.readlink("/proc/self/fd/2")
+        return Path(target) if target.startswith("/") and os.path.isfile(target) else None
+
+    async def _runtime(self, stack: AsyncExitStack) -> Runtime:
+        layout = self.layout
+        machine = hierarchy.detect()
+        name = layout.name
+        if scope.wanted(machine):
+            name = f"{await scope.ensure(machine)}/{name}"
+        swift_joins = swift.hold(name=layout.name)
+        stack.callback(swift.release, swift_joins)
+        runtime = Runtime(
+            run=layout.run / "runtime",
+            state=layout.containers,
+            connect=self._connect,
+            groups=PodGroups(machine, name),
+            network=PodNetwork(layout.state / "network", api_port=self.settings.port),
+            attach_devices=DevicePrograms(),
+        )
+        stack.push_async_callback(runtime.close)
+        return runtime
+
+    async def _serve(self, server: ApiServer, stack: AsyncExitStack) -> None:
+        """Take connections: from the host, from pods (the address that the network has made), over the unix socket."""
+        settings = self.settings
+        addresses: dict[str, tuple[str, int] | Path] = {
+            "api": (settings.host, settings.port),
+            "pods": (str(API_ADDRESS), settings.port),
+            "unix": self.layout.api_socket,
+        }
+        for name, address in addresses.items():
+            self.listeners[name] = await self.spawner.listener(name, address)
+        await server.start((self.listeners["api"], self.listeners["pods"]), self.listeners["unix"])
+        server.ready = True
+        stack.push_async_callback(server.stop)
+
+
+class _Tokens:
+    """ServiceAccount tokens for volumes: bound to the pod, and to this node."""
+
+    def __init__(self, store: Store, signer: TokenSigner, node: str) -> None:
+        self._store, self._signer, self._node = store, signer, node
+
+    def issue(self, namespace: str, account: str, audience: str, seconds: int, pod: tuple[str, str]) -> str:
+        found = self._store.get("serviceaccounts", namespace, account)
+        if found is None:
+            raise LookupError(f'serviceaccounts "{account}" not found')
+        node = self._store.get("nodes", "", self._node)
+        return self._signer.issue(
+            found,
+            [audience] if audience else [],
+            seconds,
+            bound=Bound("Pod", *pod),
+            node=Bound("Node", self._node, node["metadata"]["uid"]) if node is not None else None,
+        )
+
+
+def _raise_descriptor_limit() -> None:
+    """A hundred pods have pidfds, logs and watches; the kernel's soft limit of 1024 is for programs with select()."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
