@@ -16,7 +16,6 @@ from podrun.runtime.model import ContainerConfig, Dns, Mount, PortMapping, Resou
 from podrun.supervisor.options import Options
 from podrun.volumes.model import PreparedVolume
 
-DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 TOKEN_DIRECTORY = "/var/run/secrets/kubernetes.io/serviceaccount"
 _CGROUP_PARENTS = {"Guaranteed": "", "Burstable": "burstable", "BestEffort": "besteffort"}
 
@@ -125,7 +124,7 @@ def container_config(
         image_id=image.id,
         layers=image.layers,
         argv=_argv(container, image, environment),
-        env=_environment(pod, container, image, environment, options),
+        env=tuple((dict(image.config.env) | dict(environment)).items()),
         log_path=log_directory(pod, options) / container.name / f"{attempt}.log",
         working_dir=container.working_dir or image.config.working_dir,
         user=_user(pod, container, image),
@@ -150,16 +149,6 @@ def _argv(container: Container, image: Image, environment: Mapping[str, str]) ->
     if command:
         return (*command, *args)
     return (*image.config.entrypoint, *(args or image.config.cmd))
-
-
-def _environment(
-    pod: Pod, container: Container, image: Image, environment: Mapping[str, str], options: Options
-) -> tuple[tuple[str, str], ...]:
-    """What containerd adds, then the image's, then the pod's variables; the later wins."""
-    made = {"PATH": DEFAULT_PATH, "HOSTNAME": naming.host_name(pod, options.node_name).name}
-    if container.tty:
-        made["TERM"] = "xterm"
-    return tuple((made | dict(image.config.env) | dict(environment)).items())
 
 
 def _stop_signal(container: Container, image: Image) -> str:
@@ -230,10 +219,9 @@ def _mount(mount: VolumeMount, volumes: Mapping[str, PreparedVolume], environmen
         sub_path = expand(mount.sub_path_expr, environment)
         if "$(" in sub_path:
             raise ConfigError(f"missing value for {mount.sub_path_expr}")
-    if sub_path.startswith("/") or ".." in sub_path.split("/"):
-        raise ConfigError(f"subPath {sub_path!r} must be a relative path without ..")
     read_only = mount.read_only or volume.read_only
     return Mount(
+        volume=mount.name,
         source=volume.path,
         target=mount.mount_path if mount.mount_path.startswith("/") else f"/{mount.mount_path}",
         sub_path=sub_path,

@@ -10,9 +10,8 @@ from podrun.lifecycle.observed import ActualResources, ContainerSeen, ContainerS
 from podrun.runtime.model import ContainerStatus, SandboxStatus, State
 from podrun.runtime.service import RuntimeService
 
-LONGEST_MESSAGE, LONGEST_LOG_LINES = 4096, 80
-"""Bytes of a termination message from its file; from the log at most 80 lines and 2048 bytes."""
-LONGEST_FROM_LOG = 2048
+LONGEST_LOG_LINES, LONGEST_FROM_LOG = 80, 2048
+"""What a termination message may take from the log: lines, bytes."""
 
 _STATES = {
     State.CREATED: ContainerState.CREATED,
@@ -33,7 +32,7 @@ def _sandbox(status: SandboxStatus) -> SandboxSeen:
 class Messages:
     """Termination messages of attempts that have ended, each read once."""
 
-    def __init__(self, read: Callable[[str], bytes]) -> None:
+    def __init__(self, read: Callable[[str], str]) -> None:
         self._read = read
         self._known: dict[str, str] = {}
 
@@ -44,7 +43,7 @@ class Messages:
         return self._known[status.id]
 
     def _find(self, status: ContainerStatus, container: Container) -> str:
-        text = self._read(status.id)[-LONGEST_MESSAGE:].decode(errors="replace")
+        text = self._read(status.id)
         falls_back = container.termination_message_policy == "FallbackToLogsOnError"
         if text or not falls_back or not status.exit_code or status.reason == "ContainerCannotRun":
             return text

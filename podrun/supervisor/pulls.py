@@ -40,13 +40,18 @@ class Pulls:
                 del memory[key]
 
     async def ensure(self, pod: Pod, reference: str, policy: str, container: str = "") -> Image:
-        """The image of a container (or, with "", of an image volume). Raises NotStarted."""
+        """The image of a container (or, with "", of an image volume). Raises NotStarted.
+
+        What podrun built itself is asked of no registry, whatever the policy: it stands for what no machine without
+        one could pull, until an explicit pull replaces it.
+        """
         try:
             image = self._images.get(reference)
         except ImageError as error:
             self._tell(pod, container, "Warning", "InspectFailed", error.message)
             raise NotStarted(Reason.INVALID_NAME, error.message) from error
-        if policy != "Always" and image is not None and self._accessible(pod, image):
+        always = policy == "Always" and (image is None or image.source is not Source.BUILT)
+        if not always and image is not None and self._accessible(pod, image):
             message = f'Container image "{reference}" already present on machine and can be accessed by the pod'
             self._tell(pod, container, "Normal", "Pulled", message)
             return image

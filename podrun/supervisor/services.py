@@ -28,6 +28,6 @@ class Services:
     recorder: Recorder
     memory: Memory
     options: Options
-    termination_message: Callable[[str], bytes]
+    termination_message: Callable[[str], str]
     """What a container that has ended left in its termination log, by container id."""
     clock: Clock = time.time

@@ -120,7 +120,9 @@ class _Starter:
             container_id = await services.runtime.create_container(self._place.sandbox_id, config)
         except (CreateFailed, NotFound) as error:
             self.warn(f"Error: {error.message}")
-            raise NotStarted("CreateContainerError", error.message) from error
+            raise NotStarted(
+                error.reason if isinstance(error, CreateFailed) else CreateFailed.reason, error.message
+            ) from error
         self.tell("Normal", "Created", "Container created")
         return container_id
 

@@ -102,7 +102,7 @@ class FakeRuntime:
         self.fail: dict[str, str] = {}
         self.ignores_term: set[str] = set()
         self.execs: dict[tuple[str, ...], tuple[int, bytes]] = {}
-        self.messages: dict[str, bytes] = {}
+        self.messages: dict[str, str] = {}
         self._killers: dict[str, asyncio.Event] = {}
 
     def now(self) -> float:
@@ -243,8 +243,8 @@ class FakeRuntime:
     async def writable_layer_usage(self, container_id: str) -> int:
         return 0
 
-    def termination_message(self, container_id: str) -> bytes:
-        return self.messages.get(container_id, b"")
+    def termination_message(self, container_id: str) -> str:
+        return self.messages.get(container_id, "")
 
 
 class FakeImages:
