@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (a row of the table is one line)
 """What is done next for a pod: one row a rule."""
 
 from __future__ import annotations
