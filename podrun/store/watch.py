@@ -23,12 +23,16 @@ class Watch:
         self._waiter: asyncio.Future[None] | None = None
         self._closed = False
         self._cut_off = False
+        self.on_cut_off: Callable[[], None] | None = None
+        """Called when the reader is cut off: it may be stuck in a write to somebody who does not read."""
 
     def offer(self, event: WatchEvent) -> None:
         """Queue a change (the store's side)."""
         if len(self._queue) >= LONGEST_QUEUE:
             self._cut_off = True
             self.close()
+            if self.on_cut_off is not None:
+                self.on_cut_off()
             return
         self._queue.append(event)
         self._wake()
@@ -37,6 +41,12 @@ class Watch:
     def caught_up(self) -> bool:
         """Whether nothing waits: what has been read is all there is."""
         return not self._queue
+
+    def take(self) -> list[WatchEvent]:
+        """Everything that waits, without waiting for more."""
+        events = list(self._queue)
+        self._queue.clear()
+        return events
 
     async def batch(self) -> list[WatchEvent]:
         """Everything that waits, at least one; empty when the watch has been closed. Raises Expired once cut off."""
@@ -48,9 +58,7 @@ class Watch:
                 self._waiter = None
         if self._cut_off:
             raise expired("the watch is too far behind")
-        events = list(self._queue)
-        self._queue.clear()
-        return events
+        return self.take()
 
     def close(self) -> None:
         """End it; a reader that waits gets an empty batch."""

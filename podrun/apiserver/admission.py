@@ -1,0 +1,35 @@
+"""Admission over the store: Kubernetes' default plugins, given what they look up."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from podrun.api.admission import Lookups, admit_pod, admit_pod_update
+from podrun.api.kinds import Kind
+from podrun.store.store import Store
+
+Object = dict[str, Any]
+
+
+def admit_create(store: Store, kind: Kind, obj: Object) -> Object:
+    """A new object as admission leaves it; raises Forbidden or what else refuses it."""
+    if kind.resource != "pods":
+        return obj
+    namespace = obj["metadata"]["namespace"]
+    return admit_pod(obj, namespace, _lookups(store, namespace))
+
+
+def admit_update(store: Store, kind: Kind, new: Object, old: Object, subresource: str) -> Object:
+    """A changed object as admission leaves it."""
+    if kind.resource == "pods" and not subresource and new.get("spec"):
+        return admit_pod_update(new, old)
+    return new
+
+
+def _lookups(store: Store, namespace: str) -> Lookups:
+    return Lookups(
+        service_account=partial(store.get, "serviceaccounts", namespace),
+        runtime_class=partial(store.get, "runtimeclasses.node.k8s.io", ""),
+        priority_classes=partial(store.list, "priorityclasses.scheduling.k8s.io"),
+    )

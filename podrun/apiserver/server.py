@@ -1,0 +1,246 @@
+"""The server: sockets, TLS, and the way of every request through it.
+
+    socket -> who (authentication) -> what (requestinfo) -> may they (authorization) -> which form (negotiation)
+           -> dispatch: documents (discovery, OpenAPI, health), resources (the verbs), subresources, podrun's own paths
+
+The listening sockets are made and held by others (the spawner), so that no client is refused while podrun restarts. A
+refusal is an `ApiError` raised anywhere on the way; anything else that is raised is a mistake of ours, logged with its
+trace and answered with a 500 that says nothing of it.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from aiohttp import web
+
+from podrun.api.errors import (
+    ApiError,
+    forbidden,
+    internal_error,
+    method_not_allowed,
+    unknown_resource,
+)
+from podrun.api.kinds import BY_PATH, Kind
+from podrun.apiserver import discovery, health
+from podrun.apiserver.answers import refusal
+from podrun.apiserver.authentication import Authenticator, impersonated
+from podrun.apiserver.authorization import Authorizer
+from podrun.apiserver.authorization import refusal as forbidden_to
+from podrun.apiserver.call import Call
+from podrun.apiserver.documents import Documents
+from podrun.apiserver.lists import get_list, get_one
+from podrun.apiserver.negotiation import Form, negotiate
+from podrun.apiserver.pki import Pki
+from podrun.apiserver.registry import Registry
+from podrun.apiserver.requestinfo import RequestInfo, parse
+from podrun.apiserver.streams.pods import PodAccess
+from podrun.apiserver.subresources import Subresources
+from podrun.apiserver.tokens import TokenSigner
+from podrun.apiserver.users import User
+from podrun.apiserver.watches import watch
+from podrun.apiserver.writes import Writes
+from podrun.store.store import Store
+
+Object = dict[str, Any]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+log = logging.getLogger(__name__)
+
+OWN_PATHS = "/podrun/v1/"
+"""Below this are podrun's own paths, for administrators only."""
+KEEP_ALIVE = 600.0
+LONGEST_LINE = 1 << 20
+"""Bytes of a request line (exec puts whole scripts into it) and of a header."""
+STOP_SECONDS = 2.0
+_OBJECT_METHODS = {"get": "GET", "update": "PUT", "patch": "PATCH", "delete": "DELETE"}
+
+
+class ApiServer:
+    """The Kubernetes API over one store. `pods` is how logs, exec and attach reach containers (None: they cannot)."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        pki: Pki,
+        pods: PodAccess | None = None,
+        tokens: Mapping[str, User] | None = None,
+        routes: Sequence[tuple[str, str, Handler]] = (),
+        address: str = "127.0.0.1:6443",
+    ) -> None:
+        self.store = store
+        self.signer = TokenSigner(pki.service_account_key.read_bytes(), store.get)
+        self.ready = False
+        """What /readyz says; set by whoever has started everything behind the API."""
+        self._pki = pki
+        self._authenticator = Authenticator(self.signer, tokens or {})
+        self._authorizer = Authorizer(store.list)
+        self._writes = Writes(Registry(store))
+        self._documents = Documents(self.signer, address)
+        self._subresources = Subresources(self._writes, self.signer, self._authenticator, self._authorizer, pods)
+        self._tls: ssl.SSLContext | None = None
+        self._runner: web.AppRunner | None = None
+        self._routes = routes
+
+    async def start(self, tls_socket: socket.socket | None, unix_socket: socket.socket | None) -> None:
+        """Serve on listening sockets; they stay open when the server stops (they belong to who made them)."""
+        application = web.Application()
+        for method, path, handler in self._routes:
+            application.router.add_route(method, path, self._own(handler))
+        application.router.add_route("*", "/{path:.*}", self._handle)
+        self._runner = web.AppRunner(
+            application,
+            handle_signals=False,
+            handler_cancellation=True,
+            access_log=None,
+            keepalive_timeout=KEEP_ALIVE,
+            max_line_size=LONGEST_LINE,
+            max_field_size=LONGEST_LINE,
+            shutdown_timeout=STOP_SECONDS,
+        )
+        await self._runner.setup()
+        if tls_socket is not None:
+            self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
+            # A client may show a certificate of our CA; one that shows another is refused in the handshake.
+            self._tls.verify_mode = ssl.CERT_OPTIONAL
+            self.reload_certificates()
+            await web.SockSite(self._runner, tls_socket.dup(), ssl_context=self._tls, backlog=1024).start()
+        if unix_socket is not None:
+            await web.SockSite(self._runner, unix_socket.dup(), backlog=128).start()
+
+    async def stop(self) -> None:
+        """End all connections; watches and streams are cut."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    def reload_certificates(self) -> None:
+        """Read the certificates anew (they have been renewed); connections made from now on use them."""
+        if self._tls is not None:
+            self._tls.load_cert_chain(self._pki.server_certificate, self._pki.server_key)
+            self._tls.load_verify_locations(self._pki.ca_certificate)
+
+    # The way of a request
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        try:
+            return await self._answer(request)
+        except ApiError as error:
+            return refusal(error)
+        except (ConnectionError, web.HTTPException):
+            raise
+        except Exception:
+            log.exception("%s %s failed", request.method, request.path)
+            return refusal(internal_error("see podrun's log"))
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        raw = request.raw_path.partition("?")[0]
+        path = unquote(raw)
+        watching = request.query.get("watch", "")
+        info = parse(request.method, path, watch=watching.lower() in ("1", "true"))
+        user = impersonated(request, self._authenticator.user(request))
+        if not self._authorizer.allows(user, info):
+            raise forbidden_to(user, info)
+        if not info.is_resource:
+            return self._document(request, info)
+        kind = BY_PATH.get((info.group, info.version, info.resource))
+        if kind is None:
+            if not discovery.kinds_of(info.group, info.version):
+                return web.Response(status=404, text=health.NOT_FOUND)
+            raise unknown_resource()
+        return await self._resource(request, info, user, kind)
+
+    def _own(self, handler: Handler) -> Handler:
+        """A path of podrun's own: for administrators."""
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            try:
+                user = self._authenticator.user(request)
+                if not user.is_master:
+                    raise forbidden("", "", f'User "{user.name}" cannot {request.method.lower()} path "{request.path}"')
+                return await handler(request)
+            except ApiError as error:
+                return refusal(error)
+
+        return handle
+
+    def _document(self, request: web.Request, info: RequestInfo) -> web.StreamResponse:
+        if request.method not in ("GET", "HEAD"):
+            raise method_not_allowed()
+        checked = health.check(info.path, self.ready, verbose="verbose" in request.query)
+        if checked is not None:
+            return web.Response(status=checked[0], text=checked[1], headers={"Cache-Control": "no-cache, private"})
+        return self._documents.answer(request, info)
+
+    async def _resource(self, request: web.Request, info: RequestInfo, user: User, kind: Kind) -> web.StreamResponse:
+        self._check_path(info, kind)
+        if info.subresource:
+            return await self._subresources.answer(request, info, user, kind)
+        if request.method == "HEAD" or info.verb not in kind.verbs:
+            raise method_not_allowed()
+        form = negotiate(request.headers.get("Accept", ""), shapes=kind.stored)
+        if request.query.get("pretty", "") in ("1", "true"):
+            form = Form(form.media_type, form.shape, form.version, pretty=True)
+        call = Call(request, info, user, kind, form)
+        if not kind.stored:
+            return await self._subresources.create_virtual(call)
+        try:
+            return await self._verb(call)
+        except ApiError as error:
+            return refusal(error, call.warnings)
+
+    async def _verb(self, call: Call) -> web.StreamResponse:
+        match call.info.verb:
+            case "get":
+                return await get_one(self.store, call)
+            case "list":
+                return await get_list(self.store, call)
+            case "watch":
+                return await watch(self.store, call)
+            case "create":
+                return await self._writes.create(call)
+            case "update":
+                return await self._writes.update(call)
+            case "patch":
+                return await self._writes.patch(call)
+            case "delete":
+                return await self._writes.delete(call)
+            case "deletecollection":
+                return await self._writes.delete_collection(call)
+        raise method_not_allowed()
+
+    def _check_path(self, info: RequestInfo, kind: Kind) -> None:
+        """Raises NotFound or MethodNotAllowed for paths that no resource of this kind has."""
+        if info.rest or (info.subresource and info.subresource not in kind.subresources):
+            raise unknown_resource()
+        if kind.namespaced:
+            everywhere = not info.namespace
+            if everywhere and info.name:
+                raise unknown_resource()
+            if everywhere and kind.stored and info.verb not in ("list", "watch"):
+                raise method_not_allowed()
+        elif info.namespace and kind.resource != "namespaces":
+            raise unknown_resource()
+        if not info.subresource:
+            named = bool(info.name)
+            if (named and info.verb == "create") or (not named and info.verb in ("update", "patch")):
+                raise method_not_allowed()
+
+
+def unix_listener(path: Path) -> socket.socket:
+    """A listening unix socket that only root can connect to."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    listener.bind(str(path))
+    path.chmod(0o600)
+    listener.listen(128)
+    return listener
