@@ -355,7 +355,7 @@ async def _connect(cls: type[SpawnerClient], directory: Path, reserve: dict[str,
     """A client of the spawner that answers at the directory's socket."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
     try:
-        sock.connect(str(directory / SOCKET))
+        _connect_in(sock, directory)
         welcome = await _welcome(sock)
     except OSError as error:
         sock.close()
@@ -364,6 +364,15 @@ async def _connect(cls: type[SpawnerClient], directory: Path, reserve: dict[str,
         sock.close()
         raise
     return cls(sock, welcome, reserve)
+
+
+def _connect_in(sock: socket.socket, directory: Path) -> None:
+    """Through a descriptor of the directory: its path may be longer than a socket's address can be."""
+    where = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        sock.connect(f"/proc/self/fd/{where}/{SOCKET}")
+    finally:
+        os.close(where)
 
 
 async def _welcome(sock: socket.socket) -> Welcome:

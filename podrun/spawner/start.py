@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import sys
+import os
 from collections.abc import Sequence
 from pathlib import Path
+
+from podrun.spawner import program
 
 SOCKET = "socket"
 """Name of the spawner's socket in its directory."""
@@ -18,24 +20,21 @@ async def begin(directory: Path, visible: Sequence[Path]) -> None:
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     directory.chmod(0o700)
     complaints = directory / OUTPUT
+    interpreter = program.read_only_interpreter()
     with complaints.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            *command(directory, visible), stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output, cwd="/"
+            *program.own_command(str(directory), *(str(path) for path in visible)),
+            executable=f"/proc/self/fd/{interpreter}",
+            pass_fds=(interpreter,),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd="/",
         )
         code = await process.wait()
+    os.close(interpreter)
     if code != 0:
         raise SpawnerFailed(complaints.read_text(errors="replace").strip() or f"the spawner ended with {code}")
-
-
-def command(directory: Path, visible: Sequence[Path]) -> list[str]:
-    """The spawner's command line: its first process returns once the socket is there, the second one stays."""
-    return [
-        sys.executable,
-        "-m",
-        "podrun.spawner",
-        str(directory),
-        *(str(path) for path in visible),
-    ]
 
 
 class SpawnerLost(ConnectionError):

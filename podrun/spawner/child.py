@@ -1,0 +1,317 @@
+"""What runs between fork and execve.
+
+    spawner                              child
+      | -- fork ----------------------->   |   (inside the new or joined pid namespace)
+      |                                    |   close everything that is not this request's
+      |                                    |   plan, stdio, limits, working directory, user, seccomp, capabilities
+      | <------- b"T" + descriptor --------|   the terminal's master, if there is one
+      | <------- {"ready": timings} -------|   last before execve
+      | <------- {"failed": Failure} ------|   instead, or when execve itself fails; then exit 255
+      | <------- end of stream ------------|   execve closed the socket: it runs
+
+The child is Python with the spawner's memory. It imports nothing, starts no thread, and cannot be looked into: the
+spawner is not dumpable, and forks inherit that until execve.
+"""
+
+from __future__ import annotations
+
+import array
+import errno
+import fcntl
+import json
+import os
+import resource
+import signal
+import socket
+import stat
+import struct
+import termios
+import time
+from collections.abc import Iterable
+from typing import NoReturn
+
+from podrun.kernel import capabilities, mounts, paths, processes, seccomp
+from podrun.kernel.calls import KernelError
+from podrun.kernel.processes import Prctl, prctl
+from podrun.spawner import codec, steps
+from podrun.spawner.plan import describe
+from podrun.spawner.protocol import Failure, Spawn, Stdio
+
+READY, FAILED, TERMINAL = b"R", b"F", b"T"
+"""First byte of what the child says."""
+_TIOCSPTLCK, _TIOCGPTN, _TIOCGPTPEER = 0x40045431, 0x80045430, 0x5441
+_ALL_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)
+
+
+class _Refused(Exception):
+    """A failure that has its own sentence."""
+
+    def __init__(self, stage: str, message: str, number: int = 0, path: str = "") -> None:
+        super().__init__(message)
+        self.failure = Failure(stage, number, stage, path, message=message)  # type: ignore[arg-type]
+
+
+class _Story:
+    """What has been done so far, and how long each part took."""
+
+    __slots__ = ("index", "marks", "stage", "what")
+
+    def __init__(self, began: int) -> None:
+        self.stage = "fork"
+        self.index = -1
+        self.what = ""
+        self.marks = [("", began)]
+
+    def mark(self, what: str) -> None:
+        self.marks.append((what, time.monotonic_ns()))
+
+    def timings(self) -> list[tuple[str, int]]:
+        pairs = zip(self.marks, self.marks[1:], strict=False)
+        return [(what, (end - start) // 1000) for (_, start), (what, end) in pairs]
+
+
+def become(
+    spawn: Spawn, passed: tuple[int, ...], streams: tuple[int, int, int], report: socket.socket, began: int, pause: int
+) -> NoReturn:
+    """Turn this freshly forked process into what `spawn` describes. `streams` are stdin, stdout and stderr (-1: none
+    given), `began` is time.monotonic_ns() before the fork, `pause` the descriptor of the pause program."""
+    story = _Story(began)
+    try:
+        _become(spawn, passed, streams, report, story, pause)
+    except BaseException as error:
+        _send(report, FAILED + json.dumps(codec.encode(_failure(error, story))).encode())
+    finally:
+        os._exit(255)
+
+
+def _become(
+    spawn: Spawn,
+    passed: tuple[int, ...],
+    streams: tuple[int, int, int],
+    report: socket.socket,
+    story: _Story,
+    pause: int,
+) -> None:
+    program = pause if spawn.builtin_pause else (passed[spawn.program] if spawn.program is not None else -1)
+    _close_all_but({report.fileno(), program, *passed, *streams})
+    os.setsid()
+    for number in _ALL_SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    score = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC) if spawn.oom_score_adj is not None else -1
+    story.mark("fork")
+
+    story.stage = "plan"
+    context = steps.Context(passed)
+    for index, step in enumerate(spawn.plan):
+        story.index, story.what = index, describe(step)
+        steps.execute(step, context)
+        story.mark(story.what)
+    story.index, story.what = -1, ""
+
+    story.stage = "stdio"
+    _connect(spawn, streams, report)
+    _close_all_but({0, 1, 2, report.fileno(), program, score})
+
+    story.stage = "identity"
+    _limit(spawn, score)
+    story.stage = "cwd"
+    entered = _enter(spawn.cwd, spawn.create_cwd)
+    story.stage = "identity"
+    _take_user(spawn)
+    story.stage = "cwd"
+    if not entered:
+        _enter(spawn.cwd, False, final=True)
+    story.stage = "exec"
+    path = "" if program >= 0 else _look_up(spawn.argv[0], spawn.env)
+    env = [os.fsencode(pair) for pair in spawn.env]
+    argv = [os.fsencode(argument) for argument in spawn.argv]
+    story.mark("become the user")
+    _send(report, READY + json.dumps(story.timings()).encode())
+    _restrict(spawn)
+    if program >= 0:
+        os.set_inheritable(program, False)
+        processes.execute_descriptor(program, argv, env)
+    try:
+        os.execve(path, argv, dict(pair.split(b"=", 1) for pair in env if b"=" in pair))
+    except OSError as error:
+        words = _words(error)
+        raise _Refused("exec", f"exec {path}: {words}", error.errno or 0, path) from None
+
+
+def _failure(error: BaseException, story: _Story) -> Failure:
+    if isinstance(error, _Refused):
+        return error.failure
+    number = error.errno or 0 if isinstance(error, OSError) else 0
+    call = error.call if isinstance(error, KernelError) else type(error).__name__
+    path = os.fsdecode(error.filename) if isinstance(error, OSError) and error.filename is not None else ""
+    why = f"{path}: {_words(error)}" if path else _words(error)
+    message = (
+        f"{story.what or story.stage}: {call}: {why}" if isinstance(error, KernelError) else f"{story.what}: {why}"
+    )
+    return Failure(story.stage, number, call, path, story.index, story.what, message)  # type: ignore[arg-type]
+
+
+def _words(error: BaseException) -> str:
+    """The reason in Go's and runc's words: lower case."""
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno).lower()
+    return str(error)
+
+
+def _send(report: socket.socket, data: bytes, descriptor: int = -1) -> None:
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))] if descriptor >= 0 else []
+    report.sendmsg([data], rights, socket.MSG_NOSIGNAL)
+
+
+def _close_all_but(keep: Iterable[int]) -> None:
+    """Nothing of the spawner, of other pods, or of the plan stays open in what comes next."""
+    following = 3
+    for descriptor in sorted({number for number in keep if number >= 3}):
+        processes.close_descriptors(following, descriptor - 1)
+        following = descriptor + 1
+    processes.close_descriptors(following)
+
+
+def _connect(spawn: Spawn, streams: tuple[int, int, int], report: socket.socket) -> None:
+    stdio = spawn.stdio
+    if stdio.terminal:
+        slave = _terminal(stdio, spawn.kind, report)
+        streams = (slave, slave, slave)
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        _give(number, spawn.user.uid)
+
+
+def _give(descriptor: int, uid: int) -> None:
+    """A user other than root can open /dev/stdout again (as runc does it); /dev/null is nobody's."""
+    status = os.fstat(descriptor)
+    if not uid or status.st_uid == uid or (stat.S_ISCHR(status.st_mode) and status.st_rdev == os.makedev(1, 3)):
+        return
+    try:
+        os.fchown(descriptor, uid, -1)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EPERM, errno.EROFS):
+            raise
+
+
+def _terminal(stdio: Stdio, kind: str, report: socket.socket) -> int:
+    """A pty of the container's own devpts: its master goes to the spawner, its slave is returned."""
+    master = os.open("/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    if os.fstat(master).st_rdev != os.makedev(5, 2):
+        raise KernelError(errno.ENODEV, "open", "/dev/pts/ptmx")
+    fcntl.ioctl(master, _TIOCSPTLCK, struct.pack("=i", 0))
+    slave = fcntl.ioctl(master, _TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY)
+    if stdio.columns and stdio.rows:
+        fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("=HHHH", stdio.rows, stdio.columns, 0, 0))
+    if kind == "container":
+        (number,) = struct.unpack("=I", fcntl.ioctl(master, _TIOCGPTN, bytes(4)))
+        _cover_console(number)
+    _send(report, TERMINAL, master)
+    os.close(master)
+    fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+    return slave
+
+
+def _cover_console(number: int) -> None:
+    try:
+        console = os.open("/dev/console", os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    tree = mounts.open_tree(f"/dev/pts/{number}", recursive=False)
+    mounts.attach(tree, console, "/dev/console")
+    os.close(tree)
+    os.close(console)
+
+
+def _limit(spawn: Spawn, score: int) -> None:
+    os.umask(spawn.umask)
+    for number, soft, hard in spawn.rlimits:
+        try:
+            resource.setrlimit(number, (soft, hard))
+        except (OSError, ValueError) as error:
+            raise KernelError(getattr(error, "errno", None) or errno.EPERM, "setrlimit", str(number)) from None
+    if score >= 0:
+        try:
+            os.write(score, str(spawn.oom_score_adj).encode())
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EPERM):
+                raise
+        os.close(score)
+
+
+def _enter(cwd: str, create: bool, *, final: bool = False) -> bool:
+    """chdir; False when only the user may be able to (a directory that root cannot search, on NFS)."""
+    if create:
+        root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.close(paths.make_directory(root, cwd))
+        except KernelError as error:
+            raise _Refused("cwd", f"mkdir {cwd}: {_words(error)}", error.errno or 0, cwd) from None
+        finally:
+            os.close(root)
+    try:
+        os.chdir(cwd)
+        os.getcwd()
+    except OSError as error:
+        if error.errno == errno.EACCES and not final:
+            return False
+        words = f'chdir to cwd ("{cwd}") set in config.json failed: {_words(error)}'
+        raise _Refused("cwd", words, error.errno or 0, cwd) from None
+    return True
+
+
+def _take_user(spawn: Spawn) -> None:
+    """Groups and user; the capabilities survive the change of user until `_restrict`."""
+    if spawn.capabilities is not None:
+        capabilities.drop_bounding(spawn.capabilities.bounding)
+    prctl(Prctl.SET_KEEPCAPS, 1)
+    os.setgroups(spawn.user.groups)
+    os.setresgid(spawn.user.gid, spawn.user.gid, spawn.user.gid)
+    os.setresuid(spawn.user.uid, spawn.user.uid, spawn.user.uid)
+    if spawn.no_new_privs:
+        prctl(Prctl.SET_NO_NEW_PRIVS, 1)
+
+
+def _restrict(spawn: Spawn) -> None:
+    """Seccomp while CAP_SYS_ADMIN is still there, then the capabilities. Only execve follows."""
+    effective, permitted, inheritable = capabilities.get()
+    if spawn.seccomp is not None:
+        if effective != permitted:
+            capabilities.set_sets(permitted, permitted, inheritable)
+        seccomp.load(spawn.seccomp.program, spawn.seccomp.flags)
+    wanted = spawn.capabilities
+    if wanted is None:
+        return
+    allowed = wanted.permitted & permitted
+    capabilities.set_sets(wanted.effective & allowed, allowed, wanted.inheritable & permitted)
+    if wanted.ambient:
+        capabilities.set_ambient(wanted.ambient & allowed)
+
+
+def _look_up(command: str, env: tuple[str, ...]) -> str:
+    """The program's path as runc finds it, after the change of user. Raises _Refused in runc's words."""
+    if "/" in command:
+        return _check_program(command, command)
+    search = next((pair[5:] for pair in env if pair.startswith("PATH=")), "")
+    for directory in search.split(":"):
+        path = f"{directory or '.'}/{command}"
+        try:
+            return _check_program(path, command)
+        except _Refused:
+            continue
+    message = f'exec: "{command}": executable file not found in $PATH'
+    raise _Refused("exec", message, errno.ENOENT, command)
+
+
+def _check_program(path: str, command: str) -> str:
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        message = f'exec: "{command}": stat {path}: {_words(error)}'
+        raise _Refused("exec", message, error.errno or 0, path) from None
+    if stat.S_ISDIR(mode):
+        raise _Refused("exec", f'exec: "{command}": is a directory', errno.EISDIR, path)
+    if not os.access(path, os.X_OK, effective_ids=True):
+        raise _Refused("exec", f'exec: "{command}": permission denied', errno.EACCES, path)
+    return path
