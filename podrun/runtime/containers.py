@@ -178,6 +178,13 @@ class Containers:
             started = await self._host.spawner.spawn(request, passing.descriptors)
         container.pidfd = started.descriptors["pidfd"]
         self._change(container, state=State.RUNNING, pid=started.pid, started_at=started.started_at)
+        self._watch_memory(container)
+
+    def _watch_memory(self, container: Container) -> None:
+        """Tell of OOM kills, also of processes whose end does not end the container; the watch ends with the group."""
+        if container.config.resources.memory_limit is not None:
+            with contextlib.suppress(OSError):  # no memory controller, or too many watches: the exit still says it
+                self._host.oom.watch(container.group, lambda: self._host.tell(self._event("oom", container)))
 
     def _place(self, container: Container, sandbox: Sandbox, passing: Passing) -> Place:
         config, container_id = container.config, container.status.id
@@ -355,6 +362,7 @@ class Containers:
         container = self.get(container_id)
         container.pidfd = pidfd
         self._change(container, state=State.RUNNING, pid=pid, started_at=started_at)
+        self._watch_memory(container)
 
     def close(self) -> None:
         """Let go of the descriptors."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from podrun.cgroups.group import AttachDevices
+from podrun.cgroups.oom import OomNotifier
 from podrun.cgroups.tree import PodGroups
 from podrun.network.pods import PodNetwork
 from podrun.runtime.model import Event
@@ -33,6 +34,7 @@ class Host:
     """Writable layers."""
     tell: Callable[[Event], None]
     attach_devices: AttachDevices | None
+    oom: OomNotifier = field(default_factory=OomNotifier)
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set)
 
     def background(self, work: Coroutine[Any, Any, Any]) -> None:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from podrun.cgroups import swift
 from podrun.cgroups.ending import end
 from podrun.cgroups.group import AttachDevices, Group
 from podrun.cgroups.tree import PodGroups
@@ -35,7 +36,7 @@ from podrun.runtime.sandboxes import Sandboxes, host_ports
 from podrun.runtime.service import Statistics
 from podrun.runtime.sessions import AttachSession, ExecSession
 from podrun.runtime.streams import Streams
-from podrun.spawner.client import SpawnerError
+from podrun.spawner.client import SpawnerClient, SpawnerError
 from podrun.spawner.protocol import Exit, Exited, Living
 
 
@@ -59,6 +60,7 @@ class Runtime:
         self._attach_devices = attach_devices
         self._subscribers: list[Callable[[Event], None]] = []
         self._watching: asyncio.Task[None] | None = None
+        self._swift: int | None = None
         self._host: Host
         self._sandboxes: Sandboxes
         self._containers: Containers
@@ -70,6 +72,7 @@ class Runtime:
         """Adopt what runs. Raises SpawnerLost, RulesRefused, OSError where the machine does not allow it."""
         for directory in (self._run, self._state):
             directory.mkdir(mode=0o711, parents=True, exist_ok=True)
+        self._swift = swift.hold()
         spawner = await self._connect(None)
         self._host = Host(
             spawner, self._groups, self._network, self._run, self._state, self._tell, self._attach_devices
@@ -150,6 +153,10 @@ class Runtime:
             self._dispatch(exited)
         self._note_lost({process.id for process in living.processes} | {exited.id for exited in living.exits})
 
+    async def settle(self) -> None:
+        """Returns when nothing goes on in the background (acknowledgements, groups that are being removed)."""
+        await self._host.settle()
+
     async def close(self) -> None:
         """Let go of everything; pods go on."""
         if self._watching is not None:
@@ -161,7 +168,14 @@ class Runtime:
         self._containers.close()
         self._sandboxes.close()
         self._network.close()
+        self._host.oom.close()
+        swift.release(self._swift)
         await self._host.spawner.close()
+
+    @property
+    def spawner(self) -> SpawnerClient:
+        """The connection of the moment, also for the daemon's listening sockets; another one after a loss."""
+        return self._host.spawner
 
     # Events
 

@@ -36,8 +36,6 @@ from podrun.spawner.client import SpawnerError
 from podrun.spawner.protocol import Exit
 from podrun.spawner.start import SpawnerLost
 
-_PAUSE = "pause"
-
 
 @dataclass(slots=True)
 class Sandbox:
@@ -114,7 +112,7 @@ class Sandboxes:
         group = host.groups.pod(config.cgroup_parent, config.pod_uid)
         undo.push_async_callback(self._release, config)
         group.create(limits_of(config.resources), parent=True)
-        leaf = group.child(_PAUSE)
+        leaf = group.child(sandbox_id)
         leaf.create()
         undo.push_async_callback(end, leaf)
         address = ""
@@ -193,7 +191,7 @@ class Sandboxes:
         """Stop it and take away what is left of it."""
         await self.stop(sandbox)
         self._live.pop(sandbox.record.id, None)
-        await end(sandbox.group.child(_PAUSE))
+        await end(sandbox.group.child(sandbox.record.id))
         await self._release(sandbox.config)
         self._records.remove(sandbox.record.id)
 

@@ -1,31 +1,23 @@
-"""A network (and mount table) of a test's own, so that nothing of the host's is touched."""
+"""A network of a test's own, so that nothing of the host's is touched."""
 
 import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from podrun.kernel import mounts, namespaces
-from podrun.kernel.flags import Clone, MountFlags
+from podrun.kernel import namespaces
+from podrun.kernel.flags import Clone
 from podrun.network import netlink
-
-KINDS = Clone.NET | Clone.MNT
 
 
 @contextmanager
 def own_network() -> Iterator[None]:
-    """The calling thread, and what it starts, is in new net and mount namespaces until the block ends."""
-    former = [(namespaces.open_namespace("mnt"), Clone.MNT), (namespaces.open_namespace("net"), Clone.NET)]
-    here = os.getcwd()
+    """The calling thread, and what it starts, is in a new net namespace until the block ends."""
+    former = namespaces.open_namespace("net")
     try:
-        namespaces.unshare(KINDS)
-        mounts.set_propagation("/", MountFlags.SLAVE | MountFlags.REC)
-        for name, index in ((name, index) for index, name in socket.if_nameindex()):
-            if name == "lo":
-                netlink.send(netlink.up(index))
+        namespaces.unshare(Clone.NET)
+        netlink.send(netlink.up(socket.if_nametoindex("lo")))
         yield
     finally:
-        for descriptor, kind in former:
-            namespaces.setns(descriptor, kind)
-            os.close(descriptor)
-        os.chdir(here)
+        namespaces.setns(former, Clone.NET)
+        os.close(former)
