@@ -1,1 +1,1 @@
-"""Kubernetes objects as data: types, defaults, validation, patches, tables. Nothing here reads, waits or knows a clock."""
+"""Kubernetes objects as data: types, defaults, validation, patches, tables; no I/O, no clock."""
