@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(file)
         return OK
     if arguments.unmerge:
-        return _for_each_person(_unmerge)
+        return unmerge_all()
     try:
         text = file.read_text()
     except PermissionError:
@@ -59,6 +59,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     ours = yaml.safe_load(text)
     return _for_each_person(lambda person: _merge(person, ours, file))
+
+
+def unmerge_all() -> int:
+    """Take our context out of everybody's file; the exit code."""
+    return _for_each_person(_unmerge)
 
 
 def people() -> list[Person]:
