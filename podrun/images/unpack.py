@@ -142,8 +142,7 @@ def _zstd(source: Range) -> Readable:
         import zstandard
     except ImportError:
         raise Refused("it is compressed with zstd: install the Python package zstandard") from None
-    reader: Readable = zstandard.ZstdDecompressor().stream_reader(source, read_across_frames=True)
-    return reader
+    return zstandard.ZstdDecompressor().stream_reader(source, read_across_frames=True)  # type: ignore[arg-type]
 
 
 class Layer:

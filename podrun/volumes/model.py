@@ -37,10 +37,8 @@ class PreparedVolume:
     path: Path
     """A directory; for a hostPath also a file, a socket or a device."""
     read_only: bool = False
-    """Whether every mount of it is read-only whatever the container says (an image's files). The files that podrun
-    keeps up to date (configMap, secret, ...) are so too, as from a kubelet."""
-    nested: tuple[str, ...] = ()
-    """Directories made below `path` because containers mount other volumes there."""
+    """Whether every mount of it is read-only whatever the container says: an image's files, and those that podrun keeps
+    up to date (configMap, secret, ...), as from a kubelet."""
 
 
 @dataclass(frozen=True, slots=True)
