@@ -9,12 +9,13 @@ annotation is kept up to date. Source: apimachinery/pkg/util/managedfields, stru
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import orjson
 
-from podrun.api import yamltext
+from podrun.api import jsontext, yamltext
 from podrun.api.decode import IGNORE, STRICT, Decoded
 from podrun.api.decoder import DecodingError, json_kind
 from podrun.api.defaults import apply_defaults
@@ -22,6 +23,7 @@ from podrun.api.errors import ApiError, Cause, apply_conflict, bad_request, uncl
 from podrun.api.fieldset import FieldSet, Path, shown
 from podrun.api.gotext import compact_json, quote
 from podrun.api.gvk import KindRef
+from podrun.api.jsontext import SyntaxMistake
 from podrun.api.managedfields import (
     NEVER_OWNED,
     Managed,
@@ -34,6 +36,7 @@ from podrun.api.managedfields import (
     update,
 )
 from podrun.api.names import rfc3339
+from podrun.api.patches import repetitions
 from podrun.api.typedmerge import merge, remove
 from podrun.api.typedvalue import MISSING, TypedError, check, compare, field_set, same
 from podrun.api.unstructured import UnstructuredDecoder
@@ -91,6 +94,11 @@ def server_side_apply(
 
 
 def _read(body: bytes) -> tuple[Object, list[str]]:
+    if body.startswith(b"{"):  # JSON is YAML, and is read ten times faster as what it is
+        with suppress(SyntaxMistake):
+            value = jsontext.read(body)
+            if next(repetitions(value), None) is None:
+                return value, []
     try:
         value, repeated = yamltext.read(body)
     except YamlMistake as mistake:

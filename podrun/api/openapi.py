@@ -148,7 +148,7 @@ def _operation(
     operation: Object = {
         "tags": [f"{(target.group.partition('.')[0] or 'core')}_{target.version}"],
         "description": f"{action} {target.kind}",
-        "operationId": _operation_id(action, target, path),
+        "operationId": _operation_id(action, method, target, path),
     }
     if parameters:
         operation["parameters"] = [_parameter(name, kind) for name, kind in parameters.items()]
@@ -172,9 +172,11 @@ def _operation(
     return operation
 
 
-def _operation_id(action: str, target: KindRef, path: str) -> str:
+def _operation_id(action: str, method: str, target: KindRef, path: str) -> str:
     """A name that is unique in the document, in Kubernetes' manner: `patchCoreV1NamespacedPodStatus`."""
     verb = {"get": "read", "update": "replace", "deletecollection": "deleteCollection"}.get(action, action)
+    if action == "connect":
+        verb += method.capitalize()
     group = (target.group.partition(".")[0] or "core").capitalize()
     scope = "Namespaced" if "{namespace}" in path else ""
     _, _, sub = path.partition("{name}/")
