@@ -28,13 +28,15 @@ from pathlib import Path
 
 import podrun
 from podrun.api import schema
-from podrun.apiserver import bootstrap, kubeconfig, pki
+from podrun.apiserver import kubeconfig, pki
 from podrun.apiserver.server import ApiServer
 from podrun.apiserver.streams.pods import PodAccess
 from podrun.apiserver.tokens import Bound, TokenSigner
 from podrun.cgroups import hierarchy, scope, swift
 from podrun.cgroups.bpf import DevicePrograms
 from podrun.cgroups.tree import PodGroups
+from podrun.controllers.gc import GarbageCollector
+from podrun.controllers.namespaces import NamespaceController
 from podrun.controllers.scheduling import Scheduler
 from podrun.images.store import ImageStore
 from podrun.kernel.processes import set_name
@@ -44,6 +46,7 @@ from podrun.runtime.runtime import Runtime
 from podrun.sdnotify import is_under_systemd, notify
 from podrun.settings import Settings
 from podrun.spawner.client import SpawnerClient
+from podrun.store.journal import UnreadableDatabase
 from podrun.store.store import Store
 from podrun.supervisor.lookup import Lookup
 from podrun.supervisor.machine import Machine, resolver
@@ -81,14 +84,10 @@ def main(settings: Settings, layout: Layout, argv: Sequence[str]) -> int:
         claim.flush()
         try:
             asyncio.run(_Daemon(settings, layout, argv).run())
-        except (OSError, UnreadableState) as error:
+        except (OSError, UnreadableDatabase) as error:
             log.error("podrun cannot start: %s", error)
             return 1
     return 0
-
-
-class UnreadableState(Exception):
-    """What an earlier podrund left cannot be used; the text says what and where."""
 
 
 class _Daemon:
@@ -126,7 +125,12 @@ class _Daemon:
         schema.use(schema.load(layout.schema_cache))
         store = Store(layout.database)
         stack.push_async_callback(store.close)
-        await bootstrap.ensure(store, certificates)
+        for controller in (
+            NamespaceController(store, certificates.ca_certificate.read_text()),
+            GarbageCollector(store),
+        ):
+            await controller.start()
+            stack.push_async_callback(controller.stop)
 
         machine = Machine.look(layout.state)
         recorder = Recorder(store, settings.node, time_scale=settings.time_scale)
@@ -145,14 +149,20 @@ class _Daemon:
             debug_sees_volumes=settings.debug_mounts,
             time_scale=settings.time_scale,
         )
-        signer = TokenSigner(certificates.service_account_key.read_bytes(), store.get)
+
+        def container_id(namespace: str, pod: str, container: str, previous: bool) -> str | None:
+            return supervisor.container_id(namespace, pod, container, previous=previous)
+
+        server = ApiServer(
+            store, pki=certificates, pods=PodAccess(runtime, container_id, layout.logs), address=settings.listen
+        )
         supervisor = Supervisor(
             Services(
                 store=store,
                 runtime=runtime,
                 pulls=Pulls(images, store, recorder, options),
                 volumes=Volumes(layout.pods),
-                lookup=Lookup(store, images, _Tokens(store, signer, settings.node).issue, machine.allocatable),
+                lookup=Lookup(store, images, _Tokens(store, server.signer, settings.node).issue, machine.allocatable),
                 recorder=recorder,
                 memory=Memory(options.state),
                 options=options,
@@ -168,15 +178,6 @@ class _Daemon:
         scheduler.start()
         stack.push_async_callback(scheduler.stop)
 
-        def container_id(namespace: str, pod: str, container: str, previous: bool) -> str | None:
-            return supervisor.container_id(namespace, pod, container, previous=previous)
-
-        server = ApiServer(
-            store,
-            pki=certificates,
-            pods=PodAccess(runtime, container_id, layout.logs),
-            address=settings.listen,
-        )
         await self._serve(server, stack)
         self._renew_later(certificates, server)
 
@@ -246,7 +247,7 @@ class _Daemon:
         }
         for name, address in addresses.items():
             self.listeners[name] = await self.spawner.listener(name, address)
-        await server.start((self.listeners["api"], self.listeners["pods"]), self.listeners["unix"])
+        await server.start(self.listeners["api"], self.listeners["unix"])
         server.ready = True
         stack.push_async_callback(server.stop)
 
