@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from podrun.api import apply, names, validation
+from podrun.api import managedfields, names, validation
 from podrun.api.defaults import apply_defaults
 from podrun.api.deletion import is_finished
 from podrun.api.errors import MODIFIED, Cause, bad_request, conflict, forbidden, invalid, not_found, unclassified
@@ -126,7 +126,7 @@ class Registry:
         new = prepare(new, old)
         self._refuse_invalid(kind, new, validation.validate_update(kind.kind, new, old, subresource))
         call.warnings += validation.warnings(kind.kind, new, old)
-        return new
+        return managedfields.keep_times(new, old)
 
     def decision(self, kind: Kind, new: Object) -> Decision:
         """What the store is to do with a changed object: an ending one whose last finalizer went goes with it."""
@@ -151,7 +151,7 @@ class Registry:
             raise conflict(resource, name, MODIFIED)
 
     def with_managed_fields(self, call: Call, old: Object | None, new: Object, now: float) -> Object:
-        fields = apply.managed_fields(
+        fields = managedfields.managed_fields(
             reference(call.kind), old, new, manager=call.manager, now=now, subresource=call.info.subresource
         )
         metadata = {key: value for key, value in new["metadata"].items() if key != "managedFields"}
@@ -161,7 +161,7 @@ class Registry:
 
     def _refuse_invalid(self, kind: Kind, obj: Object, causes: list[Cause]) -> None:
         if causes:
-            raise invalid(kind.qualified_kind, obj["metadata"].get("name", ""), causes)
+            raise invalid(KINDS[stored_resource(kind)].qualified_kind, obj["metadata"].get("name", ""), causes)
 
 
 def _inherited(metadata: Object, stored: Object, generation: int | None) -> Object:

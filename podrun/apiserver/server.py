@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import socket
 import ssl
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from podrun.apiserver.answers import refusal
 from podrun.apiserver.authentication import Authenticator, impersonated
 from podrun.apiserver.authorization import Authorizer
 from podrun.apiserver.authorization import refusal as forbidden_to
+from podrun.apiserver.bootstrap import ensure_initial_objects
 from podrun.apiserver.call import Call
 from podrun.apiserver.documents import Documents
 from podrun.apiserver.lists import get_list, get_one
@@ -89,8 +91,18 @@ class ApiServer:
         self._runner: web.AppRunner | None = None
         self._routes = routes
 
+    @property
+    def pods(self) -> PodAccess | None:
+        """How logs, exec and attach reach containers; may be set once there is something to reach."""
+        return self._subresources.pods
+
+    @pods.setter
+    def pods(self, pods: PodAccess | None) -> None:
+        self._subresources.pods = pods
+
     async def start(self, tls_socket: socket.socket | None, unix_socket: socket.socket | None) -> None:
         """Serve on listening sockets; they stay open when the server stops (they belong to who made them)."""
+        await ensure_initial_objects(self.store, time.time())
         application = web.Application()
         for method, path, handler in self._routes:
             application.router.add_route(method, path, self._own(handler))

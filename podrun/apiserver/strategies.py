@@ -85,7 +85,8 @@ def _create_pod(pod: Object) -> Object:
     spec = pod.get("spec") or {}
     status: Object = {"phase": "Pending"}
     if spec.get("schedulingGates"):
-        status["conditions"] = [{**GATED, "lastProbeTime": None, "lastTransitionTime": None}]
+        created = pod["metadata"].get("creationTimestamp")
+        status["conditions"] = [{**GATED, "lastProbeTime": None, "lastTransitionTime": created}]
     status["qosClass"] = qos_class(spec)
     return {**_metadata(pod, generation=1), "status": status}
 

@@ -71,7 +71,7 @@ class Subresources:
         self._store = writes.store
         self._signer = signer
         self._reviews = Reviews(authenticator, authorizer)
-        self._pods = pods
+        self.pods = pods
 
     async def answer(self, request: web.Request, info: RequestInfo, user: User, kind: Kind) -> web.StreamResponse:
         """Answer a request to `kind`/`info.subresource`, which the table has."""
@@ -81,9 +81,9 @@ class Subresources:
         path = f"{kind.resource}/{info.subresource}"
         if path in ("pods/exec", "pods/attach"):
             run = execute if info.subresource == "exec" else attach
-            return await run(request, self._find(kind, info), self._pods)
+            return await run(request, self._find(kind, info), self.pods)
         if path == "pods/log":
-            return await logs(request, self._find(kind, info), self._pods)
+            return await logs(request, self._find(kind, info), self.pods)
         form = negotiate(request.headers.get("Accept", ""))
         call = Call(request, info, user, _TYPES.get(path, kind), form)
         try:

@@ -100,7 +100,9 @@ class Writes:
 
     async def patch(self, call: Call) -> web.Response:
         """PATCH: JSON patch, merge patch, strategic merge patch, or server-side apply."""
-        media_type = call.media_type(*PATCH_TYPES)
+        media_type = call.request.content_type
+        if media_type not in PATCH_TYPES:
+            raise unsupported_media_type("415: Unsupported Media Type", {})
         applying = media_type == APPLY
         options = write_options(call, "PatchOptions", apply=applying)
         body = await call.body()
@@ -108,7 +110,7 @@ class Writes:
         if applying:
 
             def applied(old: Object | None) -> Object:
-                return apply.server_side_apply(
+                decoded = apply.server_side_apply(
                     kind,
                     old,
                     body,
@@ -116,7 +118,10 @@ class Writes:
                     force=options.force,
                     now=time.time(),
                     subresource=call.info.subresource,
+                    field_validation=options.field_validation,
                 )
+                call.warnings += decoded.warnings
+                return decoded.object
 
             def fresh() -> Object | None:
                 return None if call.info.subresource else self._named(call, applied(None))
