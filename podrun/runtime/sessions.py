@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import termios
 from collections.abc import Awaitable, Callable
 
 from podrun.runtime.containers import Container
@@ -25,9 +26,12 @@ class ExecSession:
         stdin: int | None,
         stdout: int | None,
         stderr: int | None,
+        *,
+        terminal: bool,
     ) -> None:
         self._host = host
         self._id = exec_id
+        self._terminal = terminal
         self.stdin, self.stdout, self.stderr = stdin, stdout, stderr
         self._exit: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
@@ -46,9 +50,10 @@ class ExecSession:
         return await asyncio.shield(self._exit)
 
     async def resize(self, width: int, height: int) -> None:
-        """The terminal's size."""
-        with contextlib.suppress(SpawnerError, SpawnerLost):
-            await self._host.spawner.resize(self._id, width, height)
+        """The terminal's size: its master is ours alone, the spawner has none."""
+        master = self.stdout if self.stdout is not None else self.stdin
+        if self._terminal and master is not None:
+            termios.tcsetwinsize(master, (height, width))
 
     async def close_stdin(self) -> None:
         """End of file for the process."""

@@ -54,7 +54,7 @@ class Streams:
             if tty:
                 ends = _terminal_ends(started.descriptors["terminal"], stdin=stdin, stdout=stdout)
             ours.pop_all()
-        return self._register(started.id, ends, early)
+        return self._register(started.id, ends, early, terminal=tty)
 
     async def exec_sync(self, container: Container, argv: Sequence[str], seconds: float | None) -> tuple[int, bytes]:
         """Raises ExecFailed, ExecTimeout."""
@@ -105,8 +105,11 @@ class Streams:
         os.close(started.descriptors["pidfd"])
         return started, early
 
-    def _register(self, exec_id: str, ends: dict[str, int], early: Exit | None) -> ExecSession:
-        session = ExecSession(self._host, exec_id, ends.get("stdin"), ends.get("stdout"), ends.get("stderr"))
+    def _register(
+        self, exec_id: str, ends: dict[str, int], early: Exit | None, *, terminal: bool = False
+    ) -> ExecSession:
+        stdin, stdout, stderr = (ends.get(name) for name in ("stdin", "stdout", "stderr"))
+        session = ExecSession(self._host, exec_id, stdin, stdout, stderr, terminal=terminal)
         if early is not None:
             session.on_exit(early)
         else:

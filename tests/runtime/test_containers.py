@@ -61,7 +61,7 @@ async def test_devices_and_file_systems_are_containerds(machine: Machine) -> Non
     output = await machine.output(
         pod,
         "ls /dev; grep -c . /proc/mounts >/dev/null; grep -E ' (/proc|/dev|/dev/pts|/dev/shm|/dev/mqueue|/sys) ' "
-        "/proc/mounts | while read a b c d; do echo $b $c ${d%%,*}; done; wc -c < /proc/kcore; "
+        "/proc/mounts | while read a b c d; do echo $b $c ${d%%,*}; done; cat /proc/interrupts | wc -c; "
         "echo 1 > /proc/sys/kernel/hostname; echo 1 > /sys/x",
     )
     for name in ("fd", "full", "mqueue", "null", "ptmx", "pts", "random", "shm", "stderr", "tty", "urandom", "zero"):
@@ -137,14 +137,14 @@ async def test_volumes_sub_paths_and_read_only(machine: Machine, tmp_path: Path)
     (volume / "file").write_text("content\n")
     pod = await machine.sandbox()
     mounts = (
-        Mount(volume, "/data/in/here"),
+        Mount(volume, "/sub/in/here"),
         Mount(volume, "/sub", sub_path="a/b"),
         Mount(volume / "file", "/etc/one-file", read_only=True),
         Mount(volume, "/data", read_only=True),
     )
     output = await machine.output(
         pod,
-        "cat /etc/one-file; echo x > /sub/y; ls /data/in/here; echo z > /data/z; echo z > /etc/one-file",
+        "cat /etc/one-file; echo x > /sub/y; ls /sub/in/here; echo z > /data/z; echo z > /etc/one-file",
         mounts=mounts,
     )
     assert "content\na\nfile\n" in output
@@ -177,7 +177,7 @@ async def test_a_read_only_root(machine: Machine) -> None:
         pod, "echo x > /x; echo x > /dev/shm/x && echo ok", security=Security(read_only_root=True)
     )
     assert "Read-only file system" in output
-    assert output.endswith("ok\n")
+    assert "ok" in output.splitlines()
 
 
 async def test_the_termination_message_is_read(machine: Machine) -> None:

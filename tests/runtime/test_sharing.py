@@ -68,10 +68,15 @@ async def test_the_pods_names_are_in_its_files(machine: Machine) -> None:
 
 async def test_pods_reach_each_other_and_themselves(machine: Machine) -> None:
     server, client = await machine.sandbox(), await machine.sandbox()
-    await machine.run(server, "nc", "-lk", "-p", "80", "-e", "echo", "hello")
+    await machine.run(server, "nc", "-ll", "-p", "80", "-e", "echo", "hello")
     assert server.addresses != client.addresses
     for pod, address in ((client, server.addresses[0]), (server, "127.0.0.1"), (server, server.addresses[0])):
-        assert await machine.output(pod, f"nc -w 5 {address} 80 < /dev/null", name="c") == "hello\n"
+        assert (
+            await machine.output(
+                pod, f"until nc -w 5 {address} 80 < /dev/null 2> /dev/null; do sleep 0.05; done", name="c"
+            )
+            == "hello\n"
+        )
 
 
 async def test_the_address_stays_while_the_pod_does(machine: Machine) -> None:
