@@ -13,6 +13,7 @@ and go in them:
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import select
@@ -287,25 +288,25 @@ class Podrun:
 _HOLD = "ip link set lo up; echo ready; exec sleep infinity"
 
 
-def prepare_images(build: Callable[[Podrun], None], key: str) -> Path:
-    """An image directory that `build` fills once for every test run on this machine; `key` names its content."""
+def prepare_images(recipes: Path, key: str) -> Path:
+    """An image directory with what `recipes` make, built once on this machine; `key` names its content.
+
+    Built in the machine's own network namespace, since recipes fetch packages.
+    """
     cache = Path("/var/tmp/podrun-test-images")
     ready = cache / key
-    if ready.is_dir():
-        return ready
     cache.mkdir(parents=True, exist_ok=True)
-    import fcntl
-
     with (cache / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not ready.is_dir():
-            with Podrun.start() as podrun:
-                build(podrun)
-                fresh = cache / f".{key}"
-                shutil.rmtree(fresh, ignore_errors=True)
-                subprocess.run(["cp", "-a", podrun.layout.images, fresh], check=True)
-                shutil.rmtree(fresh / "build", ignore_errors=True)  # the compiler's cache: thousands of files
-                fresh.rename(ready)
+            work = cache / "work"  # kept: what has not changed is not built again
+            command = [BIN / "podrun", "--root", work, "images", "build", recipes]
+            subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+            fresh = cache / f".{key}"
+            shutil.rmtree(fresh, ignore_errors=True)
+            subprocess.run(["cp", "-al", Layout(work).images, fresh], check=True)
+            shutil.rmtree(fresh / "build", ignore_errors=True)  # the compiler's cache: thousands of files
+            fresh.rename(ready)
     return ready
 
 
