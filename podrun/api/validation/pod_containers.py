@@ -178,7 +178,8 @@ def ephemeral_containers(spec: Object, pod: Surroundings, path: Path) -> Causes:
         if target and target not in others:
             yield not_found(here.child("targetContainerName"), target)
         for field in NOT_FOR_EPHEMERAL:
-            if container.get(field) not in (None, [], {}):
+            unset: tuple[object, ...] = (None, [], {}) if field == "resources" else (None, [])
+            if container.get(field) not in unset:
                 yield forbidden(here.child(field), "cannot be set for an Ephemeral Container")
         for index, mount in enumerate(items(container, "volumeMounts")):
             for field in ("subPath", "subPathExpr"):

@@ -167,9 +167,7 @@ def port_warnings(containers: list[tuple[Object, Path]]) -> Iterator[str]:
 
 def go_port(port: Object) -> str:
     """A port as Go's `%+v` writes the internal type."""
-    head = (
-        f"Name:{text(port, 'name')} HostPort:{number(port, 'hostPort')} ContainerPort:{number(port, 'containerPort')}"
-    )
+    head = f"Name:{text(port, 'name')} HostPort:{number(port, 'hostPort')}"
     middle = f"ContainerPort:{number(port, 'containerPort')} Protocol:{text(port, 'protocol')}"
     return f"{{{head} {middle} HostIP:{text(port, 'hostIP')}}}"
 
