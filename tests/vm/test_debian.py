@@ -1,0 +1,29 @@
+"""The core of the suite on a Debian machine of our own: systemd as PID 1, nothing but cgroup v2."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.vm import machine
+
+SECONDS = 900
+
+
+@pytest.fixture(scope="session")
+def bookworm() -> machine.Disk:
+    if missing := machine.missing_host_packages():
+        pytest.skip(
+            f"no guest can be made without the Debian packages {' '.join(missing)} (scripts/test installs them)"
+        )
+    return machine.build("bookworm")
+
+
+@pytest.mark.vm
+@pytest.mark.slow
+def test_quickstart_seeds_and_restarts_on_debian_12(bookworm: machine.Disk) -> None:
+    job = """
+        export PODRUN_GUEST=1
+        .venv/bin/python -m pytest -q -x -p no:cacheprovider tests/vm/guest
+    """
+    outcome = machine.run(bookworm, job, seconds=SECONDS)
+    assert outcome.status == 0, outcome.explain()
