@@ -49,6 +49,7 @@ class PodProbes:
         self._states: dict[tuple[str, Role], ProbeState] = {}
         self._tasks: dict[tuple[str, Role], asyncio.Task[None]] = {}
         self._triggers: dict[tuple[str, Role], asyncio.Event] = {}
+        self._hurried: set[str] = set()
 
     @property
     def verdicts(self) -> Verdicts:
@@ -68,39 +69,20 @@ class PodProbes:
                     self._tasks[key] = asyncio.get_running_loop().create_task(self._run(container, role, probe))
 
     def aim(self, targets: dict[str, Target]) -> None:
-        """What runs now, by container name; new attempts begin with their initial verdicts."""
+        """What runs now, by container name. What is running and not ready is looked at soon, once for each attempt."""
         self._targets = targets
-        if self._pod is None:
-            return
-        for container in probes.probed(self._pod):
-            target = targets.get(container.name)
-            for role in Role:
-                if probes.of(container, role) is not None and target is not None:
-                    self._meet(container, role, target)
         living = {t.seen.id for t in targets.values()}
         for entries in self._remembered.verdicts.values():
             for gone in entries.keys() - living:
                 del entries[gone]
-
-    def _meet(self, container: Container, role: Role, target: Target) -> None:
-        key = (container.name, role)
-        state = self._states.get(key)
-        if state is None or state.container_id != target.seen.id:
-            entries = self._remembered.verdicts[role]
-            state = probes.first(role, target.seen.id)
-            before = entries.get(target.seen.id)
-            if before is not None:
-                # Known from before podrund was restarted: a startup probe that has decided is not asked again.
-                held = role is Role.STARTUP and before is not Verdict.UNKNOWN
-                state = ProbeState(role, target.seen.id, before, held=held)
-            entries[target.seen.id] = state.verdict
-            self._states[key] = state
-        if role is Role.READINESS and target.started and state.verdict is not Verdict.SUCCESS and key in self._triggers:
+        self._hurried &= living
+        for name, target in targets.items():
+            trigger = self._triggers.get((name, Role.READINESS))
+            if trigger is None or not target.started or target.seen.id in self._hurried:
+                continue
+            self._hurried.add(target.seen.id)
             delay = target.seen.started_at + FIRST_LOOK - self._services.clock()
-            if delay > 0:
-                asyncio.get_running_loop().call_later(delay, self._triggers[key].set)
-            elif state.last is None:
-                self._triggers[key].set()
+            asyncio.get_running_loop().call_later(max(delay, 0.0), trigger.set)
 
     def stop(self, *roles: Role) -> None:
         """End the clocks of these roles, or of all. Liveness counts as passed from then on."""
@@ -132,8 +114,10 @@ class PodProbes:
 
     async def _look(self, container: Container, role: Role, probe: Probe) -> None:
         pod, target = self._pod, self._targets.get(container.name)
-        state = self._states.get((container.name, role))
-        if pod is None or target is None or state is None or state.held:
+        if pod is None or target is None:
+            return
+        state = self._state(container, role, target)
+        if state.held:
             return
         if target.seen.state is not ContainerState.RUNNING:
             self._settle(container, role, ProbeState(role, target.seen.id, Verdict.FAILURE))
@@ -142,12 +126,29 @@ class PodProbes:
         if not probes.due(role, probe, started=target.started, running_for=running_for):
             return
         result = await look(self._services.runtime, probe, container, target.seen.id, target.address)
-        now_state = self._states.get((container.name, role))
-        if now_state is None or now_state.container_id != target.seen.id or self._pod is None:
+        state = self._states[container.name, role]
+        if state.container_id != target.seen.id:
             return  # another attempt runs by now
         if told := probes.event(role, result):
-            self._services.recorder.pod(self._pod, "Warning", *told, container=container.name)
-        self._settle(container, role, probes.record(now_state, probe, result))
+            self._services.recorder.pod(self._pod or pod, "Warning", *told, container=container.name)
+        self._settle(container, role, probes.record(state, probe, result))
+
+    def _state(self, container: Container, role: Role, target: Target) -> ProbeState:
+        """Where the probe is with this attempt; it meets a new one at its first tick only, as in the kubelet.
+
+        Until then a restarted container shows the `started` of the attempt before (prober_manager.go).
+        """
+        state = self._states.get((container.name, role))
+        if state is not None and state.container_id == target.seen.id:
+            return state
+        before = self._remembered.verdicts[role].get(target.seen.id)
+        if before is None:
+            state = probes.first(role, target.seen.id)
+        else:  # from before podrund was restarted: a startup probe that has decided is not asked again
+            held = role is Role.STARTUP and before is not Verdict.UNKNOWN
+            state = ProbeState(role, target.seen.id, before, held=held)
+        self._settle(container, role, state)
+        return state
 
     def _settle(self, container: Container, role: Role, state: ProbeState) -> None:
         self._states[container.name, role] = state
