@@ -52,6 +52,8 @@ class Place:
     machine: Hierarchies
     pod_files: Path
     """Directory with the pod's hosts, hostname and resolv.conf."""
+    skeleton: Path
+    """A layer of mount points below the image's."""
     upper: Path
     work: Path
     termination_file: Path | None
@@ -143,7 +145,7 @@ def _steps(config: ContainerConfig, sandbox: SandboxConfig, place: Place, volume
         steps.append(Setns(place.pause, joined))
     # A privileged container sees the machine's cgroups, as with containerd on v1.
     steps.append(Unshare(Clone.MNT if privileged else Clone.MNT | Clone.CGROUP))
-    steps.append(Overlay(tuple(map(str, config.layers)), str(place.upper), str(place.work)))
+    steps.append(Overlay(tuple(map(str, (place.skeleton, *config.layers))), str(place.upper), str(place.work)))
     steps.append(Root())
     steps += rootfs.file_systems(privileged=privileged, terminal=config.tty)
     steps += rootfs.cgroup_view(place.machine, privileged=privileged)

@@ -14,6 +14,7 @@ import functools
 import os
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -32,6 +33,7 @@ from podrun.runtime.model import ContainerConfig, ContainerStatus, Event, State,
 from podrun.runtime.passing import Passing
 from podrun.runtime.records import ContainerRecord, Records
 from podrun.runtime.sandboxes import Sandbox, Sandboxes
+from podrun.runtime.skeleton import Skeletons
 from podrun.spawner.client import SpawnerError
 from podrun.spawner.plan import Passed
 from podrun.spawner.protocol import Exit
@@ -81,6 +83,7 @@ class Containers:
         self._records = Records(host.run / "containers", ContainerRecord)
         self._layers = host.state / "containers"
         self._layers.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._skeletons = Skeletons(host.state / "skeletons")
         self._live: dict[str, Container] = {}
 
     def get(self, container_id: str) -> Container:
@@ -198,6 +201,7 @@ class Containers:
         return Place(
             machine=self._host.groups.machine,
             pod_files=self._sandboxes.files(sandbox.record.id),
+            skeleton=self._skeletons.layer(_mount_points(container)),
             upper=self._layers / container_id / "upper",
             work=self._layers / container_id / "work",
             termination_file=self._records.place(container_id) / _TERMINATION_LOG if has_message else None,
@@ -407,6 +411,14 @@ def _open_volumes(config: ContainerConfig) -> tuple[int, ...]:
             os.close(tree)
         raise
     return tuple(trees)
+
+
+def _mount_points(container: Container) -> list[tuple[str, bool]]:
+    trees = container.trees or ()
+    return [
+        (mount.target, stat.S_ISDIR(os.fstat(tree).st_mode))
+        for mount, tree in zip(container.config.mounts, trees, strict=True)
+    ]
 
 
 def _close_trees(container: Container) -> None:
