@@ -7,10 +7,10 @@ from typing import Any
 
 def apply(document: Any, patch: Any) -> Any:
     """`document` with `patch` merged into it; neither is changed."""
-    if not isinstance(patch, dict):
-        return patch
     if not isinstance(document, dict):
         return _without_nulls(patch)
+    if not isinstance(patch, dict):
+        return patch
     merged = dict(document)
     for name, value in patch.items():
         if value is None:
