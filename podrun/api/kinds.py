@@ -112,6 +112,7 @@ _SERVICE_ACCOUNT = {
 _NAMESPACE_VERBS = tuple(verb for verb in STORED_VERBS if verb != "deletecollection")
 _AUTHENTICATION = "authentication.k8s.io"
 _AUTHORIZATION = "authorization.k8s.io"
+_RBAC = "rbac.authorization.k8s.io"
 
 
 def _review(plural: str, kind: str, group: str, *, namespaced: bool = False) -> Kind:
@@ -142,6 +143,10 @@ _ROWS = (
     _review("selfsubjectaccessreviews", "SelfSubjectAccessReview", _AUTHORIZATION),
     _review("selfsubjectrulesreviews", "SelfSubjectRulesReview", _AUTHORIZATION),
     _review("subjectaccessreviews", "SubjectAccessReview", _AUTHORIZATION),
+    Kind("clusterrolebindings", "ClusterRoleBinding", _RBAC, namespaced=False),
+    Kind("clusterroles", "ClusterRole", _RBAC, namespaced=False),
+    Kind("rolebindings", "RoleBinding", _RBAC),
+    Kind("roles", "Role", _RBAC),
     Kind("leases", "Lease", "coordination.k8s.io"),
     Kind("runtimeclasses", "RuntimeClass", "node.k8s.io", namespaced=False),
     Kind("priorityclasses", "PriorityClass", "scheduling.k8s.io", namespaced=False, short_names=("pc",)),

@@ -24,7 +24,7 @@ from podrun.api.kinds import Kind
 from podrun.apiserver import yamlform
 from podrun.apiserver.call import Call
 from podrun.apiserver.event_forms import to_events_group
-from podrun.apiserver.negotiation import JSON, YAML, Form, none_acceptable
+from podrun.apiserver.negotiation import JSON, YAML, Form, no_such_form
 from podrun.store.records import Record
 
 Object = dict[str, Any]
@@ -61,7 +61,7 @@ async def answer_list(call: Call, records: Sequence[Record], metadata: Object) -
         head = {"kind": form.shape, "apiVersion": f"{_META}/{form.version}", "metadata": metadata}
         return await _send_value(call, 200, {**head, "items": items})
     if form.shape:
-        raise none_acceptable()
+        raise no_such_form()
     if form.media_type == JSON and not kind.alias_of and not form.pretty:
         skip = len(f'{{"kind":"{kind.kind}","apiVersion":"{kind.api_version}",')
         texts = b",".join([b"{" + record.encoded[skip:] for record in records])
@@ -116,16 +116,18 @@ def shaped(call: Call, obj: Object) -> Object:
     if form.shape == "PartialObjectMetadata":
         return partial(form, obj)
     if form.shape:
-        raise none_acceptable()
+        raise no_such_form()
     return obj
 
 
 def table(call: Call, objects: Sequence[Object], metadata: Object, *, columns: bool = True) -> Object:
-    """A Table of objects; later events of a watch have no column definitions."""
+    """A Table of objects; later events of a watch have no column definitions. Raises BadRequest (includeObject)."""
+    include_object = call.query.get("includeObject", "")
+    printers.check_include_object(include_object)
     made: Object = printers.table(
         KindRef(call.kind.group, call.kind.version, call.kind.kind),
         objects,
-        include_object=call.query.get("includeObject", "") or "Metadata",
+        include_object=include_object or "Metadata",
         list_metadata=metadata,
         now=time.time(),
         columns=columns,

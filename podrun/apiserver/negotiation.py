@@ -14,10 +14,8 @@ from podrun.api.errors import ApiError, not_acceptable
 
 JSON = "application/json"
 YAML = "application/yaml"
-_AVAILABLE = (
-    "application/json, application/yaml, application/vnd.kubernetes.protobuf, application/json;stream=watch, "
-    "application/vnd.kubernetes.protobuf;stream=watch"
-)
+_TYPES = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
+_AVAILABLE = f"{_TYPES}, application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"
 
 Shape = Literal["", "Table", "PartialObjectMetadata", "PartialObjectMetadataList"]
 _META_SHAPES = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
@@ -69,6 +67,7 @@ def clauses(accept: str) -> tuple[Clause, ...]:
 @lru_cache(maxsize=256)
 def negotiate(accept: str, *, shapes: bool = True) -> Form:
     """The form of an answer; `shapes` says whether tables and metadata can be made of it. Raises NotAcceptable."""
+    known = False
     for clause in clauses(accept):
         if clause.media_type in _JSON_TYPES:
             media_type = JSON
@@ -76,6 +75,7 @@ def negotiate(accept: str, *, shapes: bool = True) -> Form:
             media_type = YAML
         else:
             continue
+        known = True
         wanted = clause.parameter("as")
         if not wanted:
             return Form(media_type, pretty=clause.parameter("pretty") in ("1", "true"))
@@ -83,8 +83,13 @@ def negotiate(accept: str, *, shapes: bool = True) -> Form:
             for shape in _META_SHAPES:
                 if wanted == shape:
                     return Form(media_type, shape, clause.parameter("v"))  # type: ignore[arg-type]
-    raise none_acceptable()
+    raise no_such_form() if known else _no_such_type()
 
 
-def none_acceptable() -> ApiError:
+def no_such_form() -> ApiError:
+    """The media type can be made, but not as the kind that is asked for."""
+    return not_acceptable(f"only the following media types are accepted: {_TYPES}")
+
+
+def _no_such_type() -> ApiError:
     return not_acceptable(f"406: Not Acceptable\n\nAvailable representations: {_AVAILABLE}", {})

@@ -113,7 +113,7 @@ class Registry:
         """What is stored when a client puts `new` (or a subresource's part of it) over `old`; raises refusals."""
         kind, subresource = call.kind, call.info.subresource
         new = self.check_names(call, new)
-        self._check_version(kind, new, old)
+        self._check_version(call, new, old)
         now = time.time()
         new = apply_defaults(reference(kind), new)
         if managed:
@@ -133,11 +133,13 @@ class Registry:
         stored = stored_form(kind, new)
         return Remove(stored) if is_finished(KINDS[stored_resource(kind)], stored) else stored
 
-    def _check_version(self, kind: Kind, new: Object, old: Object) -> None:
+    def _check_version(self, call: Call, new: Object, old: Object) -> None:
+        kind = call.kind
         metadata, stored = new["metadata"], old["metadata"]
         resource, name = kind.resource, stored["name"]
         uid, version = metadata.get("uid"), metadata.get("resourceVersion")
-        if uid and uid != stored.get("uid"):
+        # A patch is made of the stored object: another uid in it is a change, for validation to refuse.
+        if uid and uid != stored.get("uid") and call.info.verb == "update":
             raise conflict(resource, name, _uid_mismatch(kind, stored, uid))
         if not version:
             if not self.strategy(kind).unconditional_update:
