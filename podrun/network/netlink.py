@@ -95,6 +95,27 @@ def up(index: int) -> bytes:
     return _message(_NEW_LINK, 0, _link_body(index, up=True))
 
 
+@dataclass(frozen=True, slots=True)
+class LinkSettings:
+    """What /proc/sys/net/ipv*/conf/LINK would be written for, one file at a time."""
+
+    strict_source: bool = False
+    """rp_filter 1: a packet comes in only where its source's route leads out."""
+    loopback_routed: bool = False
+    """route_localnet 1: 127.0.0.0/8 may be a destination here (of translated replies)."""
+    no_link_local: bool = False
+    """IPv6 addr_gen_mode none; only for kernels with IPv6."""
+
+
+def settings(index: int, values: LinkSettings) -> bytes:
+    """Set them, before the link is set up."""
+    conf = _attribute(8, struct.pack("=I", 1)) if values.strict_source else b""
+    conf += _attribute(26, struct.pack("=I", 1)) if values.loopback_routed else b""
+    families = _attribute(socket.AF_INET, _attribute(1, conf)) if conf else b""
+    families += _attribute(socket.AF_INET6, _attribute(8, b"\x01")) if values.no_link_local else b""
+    return _message(_NEW_LINK, 0, _link_body(index) + _attribute(26, families)) if families else b""
+
+
 def delete_link(index: int) -> bytes:
     """Delete the link (a veth with its peer)."""
     return _message(_DELETE_LINK, 0, _link_body(index))

@@ -10,7 +10,7 @@ import errno
 import ipaddress
 import os
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from podrun.network import forwarding, netlink, rules
@@ -19,10 +19,8 @@ from podrun.network.netlink import Batch, IPv4
 from podrun.network.rules import HostPort, Ruleset
 from podrun.network.wiring import (
     LINK_PREFIX,
-    POD_SYSCTLS,
     Wire,
     host_batch,
-    host_sysctls,
     link_name,
     pod_batch,
     pod_link_index,
@@ -31,7 +29,6 @@ from podrun.network.wiring import (
 POD_RANGE = ipaddress.IPv4Network("10.244.0.0/16")
 API_ADDRESS = IPv4("10.96.0.1")
 API_LINK = "podrun0"
-_PROC_SYS = Path("/proc/sys")
 _SOCKET_KINDS = {"TCP": socket.SOCK_STREAM, "UDP": socket.SOCK_DGRAM}
 
 
@@ -57,9 +54,7 @@ class PodNetwork:
         self._ports: dict[tuple[str, int], dict[str, Wire]] = {}
         """(protocol, host port) -> host address -> who has it."""
         self._index = 2
-        has_ipv6 = (_PROC_SYS / "net/ipv6").is_dir()
-        self.pod_sysctls: Mapping[str, str] = POD_SYSCTLS if has_ipv6 else {}
-        """What the child sets in the pod's namespace before it sends the batch."""
+        self._ipv6 = Path("/proc/sys/net/ipv6").is_dir()
         self._namespace = -1
 
     @property
@@ -106,7 +101,7 @@ class PodNetwork:
 
     def pod_batch(self, wire: Wire) -> Batch:
         """What the child sends from inside the pod's namespace."""
-        return pod_batch(wire, self._index)
+        return pod_batch(wire, self._index, ipv6=self._ipv6)
 
     def check_ports(self, wire: Wire, ports: Sequence[HostPort]) -> None:
         """Raises HostPortTaken when a port is another pod's or a program of the host listens there."""
@@ -122,10 +117,8 @@ class PodNetwork:
     async def connect(self, wire: Wire, ports: Sequence[HostPort] = ()) -> None:
         """Do the host's part once the pod's namespace has its link. Raises OSError, HostPortTaken, RulesRefused."""
         self.check_ports(wire, ports)
-        for file, value in host_sysctls(wire.link, loopback=bool(ports)).items():
-            with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
-                (_PROC_SYS / file).write_text(value)
-        netlink.send(host_batch(wire, socket.if_nametoindex(wire.link)))
+        index = socket.if_nametoindex(wire.link)
+        netlink.send(host_batch(wire, index, loopback=bool(ports), ipv6=self._ipv6))
         if ports:
             self._claim(wire, ports)
             try:

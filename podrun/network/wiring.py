@@ -15,7 +15,7 @@ import ipaddress
 from dataclasses import dataclass
 
 from podrun.network import netlink
-from podrun.network.netlink import Batch, IPv4, LinkEnd
+from podrun.network.netlink import Batch, IPv4, LinkEnd, LinkSettings
 
 GATEWAY = ipaddress.IPv4Address("169.254.1.1")
 HOST_MAC = bytes.fromhex("eeeeeeeeeeee")
@@ -42,10 +42,14 @@ def link_name(sandbox_id: str) -> str:
     return LINK_PREFIX + sandbox_id[:11]
 
 
-def pod_batch(wire: Wire, index: int = 2) -> Batch:
-    """What the forked child sends from inside the pod's new namespace; eth0 gets the number `index` there."""
+def pod_batch(wire: Wire, index: int = 2, *, ipv6: bool = True) -> Batch:
+    """What the forked child sends from inside the pod's new namespace; eth0 gets the number `index` there.
+
+    IPv6 is there on loopback, but eth0 has no address of it and asks for no router.
+    """
     return netlink.join(
         netlink.veth(LinkEnd("eth0", wire.mac), LinkEnd(wire.link, HOST_MAC), index),
+        netlink.settings(index, LinkSettings(no_link_local=ipv6)),
         netlink.up(_LOOPBACK),
         netlink.up(index),
         netlink.address(index, wire.address),
@@ -55,22 +59,17 @@ def pod_batch(wire: Wire, index: int = 2) -> Batch:
     )
 
 
-def host_batch(wire: Wire, index: int) -> bytes:
-    """What the host sends for its end, which has the number `index`."""
-    return netlink.up(index) + netlink.neighbour(index, wire.address, wire.mac) + netlink.route(index, wire.address)
+def host_batch(wire: Wire, index: int, *, loopback: bool = False, ipv6: bool = True) -> bytes:
+    """What the host sends for its end, which has the number `index`; `loopback` lets replies of host ports reach
+    127.0.0.1."""
+    values = LinkSettings(strict_source=True, loopback_routed=loopback, no_link_local=ipv6)
+    return (
+        netlink.settings(index, values)
+        + netlink.up(index)
+        + netlink.neighbour(index, wire.address, wire.mac)
+        + netlink.route(index, wire.address)
+    )
 
-
-def host_sysctls(link: str, *, loopback: bool) -> dict[str, str]:
-    """/proc/sys files for the host's end; `loopback` lets replies of host ports reach 127.0.0.1."""
-    base = f"net/ipv4/conf/{link}"
-    values = {f"{base}/rp_filter": "1", f"net/ipv6/conf/{link}/addr_gen_mode": "1"}
-    if loopback:
-        values[f"{base}/route_localnet"] = "1"
-    return values
-
-
-POD_SYSCTLS = {"net.ipv6.conf.default.addr_gen_mode": "1"}
-"""Set in the pod's namespace before its links are made (where the kernel has IPv6): eth0 asks for no router."""
 
 _FALLBACK_TUNNELS = {"tunl0", "sit0", "gre0", "gretap0", "erspan0", "ip_vti0", "ip6_vti0", "ip6tnl0", "ip6gre0"}
 

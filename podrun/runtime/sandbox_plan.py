@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from podrun.kernel.flags import Clone, MountAttr, MountFlags
@@ -43,8 +43,6 @@ class Wiring:
 
     batch: Batch
     host_namespace: Passed
-    sysctls: Mapping[str, str]
-    """Set before the batch is sent."""
 
 
 def namespaces(config: SandboxConfig) -> Clone:
@@ -62,7 +60,6 @@ def pause_request(sandbox_id: str, config: SandboxConfig, procs: Sequence[Passed
     """The request that makes the sandbox. `wiring` is None on the host's network."""
     steps: list[Step] = [EnterCgroups(tuple(procs)), Unshare(namespaces(config) | Clone.MNT)]
     if wiring is not None:
-        steps += [Sysctl(name, value) for name, value in wiring.sysctls.items()]
         offsets = tuple((offset, wiring.host_namespace) for offset in wiring.batch.namespace_at)
         steps.append(Netlink(wiring.batch.messages, offsets))
         steps.append(Hostname(config.hostname))

@@ -158,7 +158,7 @@ class Sandboxes:
             wiring = None
             if sandbox.wire is not None:
                 batch, namespace = host.network.pod_batch(sandbox.wire), passing.lend(host.network.namespace)
-                wiring = Wiring(batch, namespace, host.network.pod_sysctls)
+                wiring = Wiring(batch, namespace)
             request = pause_request(sandbox_id, sandbox.config, procs, wiring)
             self._early[sandbox_id] = None
             try:

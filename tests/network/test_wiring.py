@@ -5,6 +5,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from pyroute2 import IPRoute
@@ -55,7 +56,7 @@ def test_a_veth_has_its_peer_in_the_host_by_a_number_that_the_sender_fills_in() 
 
 def test_routes_and_neighbours_say_what_they_should() -> None:
     parts = _split(host_batch(WIRE, 9))
-    neighbour, route = _decode(ndmsg, parts[1]), _decode(rtmsg, parts[2])
+    neighbour, route = _decode(ndmsg, parts[2]), _decode(rtmsg, parts[3])
     assert neighbour == {"NDA_DST": "10.244.0.5", "NDA_LLADDR": "0a:58:0a:f4:00:05"}
     assert route == {"RTA_DST": "10.244.0.5", "RTA_OIF": 9}
 
@@ -103,7 +104,11 @@ def test_the_kernel_takes_both_batches_and_packets_pass(host: int) -> None:
             assert known.get_attr("NDA_LLADDR") == ":".join(f"{byte:02x}" for byte in HOST_MAC)
         server = socket.create_server((str(POD), 8080))
         namespaces.setns(host, Clone.NET)
-        netlink.send(host_batch(WIRE, socket.if_nametoindex(WIRE.link)))
+        netlink.send(host_batch(WIRE, socket.if_nametoindex(WIRE.link), loopback=True))
+        for name, value in (("ipv4/conf/{}/rp_filter", "1"), ("ipv4/conf/{}/route_localnet", "1")):
+            assert Path("/proc/sys/net", name.format(WIRE.link)).read_text().strip() == value
+        if Path("/proc/sys/net/ipv6").is_dir():
+            assert Path(f"/proc/sys/net/ipv6/conf/{WIRE.link}/addr_gen_mode").read_text().strip() == "1"
         # The host answers from an address of its own; without one it has only 127.0.0.1.
         netlink.send(netlink.address(socket.if_nametoindex("lo"), ipaddress.IPv4Address("192.0.2.1")))
         with socket.create_connection((str(POD), 8080), timeout=5):
