@@ -16,7 +16,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -110,7 +110,7 @@ class Layers:
             if answer["diff_id"] != diff_id:
                 raise LayerRefused(f"its content is {answer['diff_id']}, not {diff_id}")
             facts = LayerFacts(diff_id, answer["bytes"], answer["entries"])
-            await asyncio.to_thread(self._publish, scratch, facts)
+            await _to_the_end(asyncio.to_thread(self._publish, scratch, facts))
         finally:
             await asyncio.to_thread(remove_tree, scratch)
         return facts
@@ -182,6 +182,22 @@ class Layers:
         path.with_suffix(".json").unlink(missing_ok=True)
         remove_tree(doomed)
         return facts.bytes
+
+    def drop_stray_notes(self) -> None:
+        """Remove notes of layers that never came or are gone: of a process that died between the two."""
+        for note in self._directory.glob("*.json"):
+            if not note.with_suffix("").is_dir():
+                note.unlink()
+
+
+async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
+    """Await work in a thread, which goes on when this task is cancelled: what follows must not meet it half done."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+        raise
 
 
 def _name(diff_id: str) -> str:

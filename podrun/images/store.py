@@ -13,14 +13,15 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
-from podrun.images import build, manifests, recipe, reference
+from podrun.images import archive, build, manifests, recipe, reference
 from podrun.images.disk import remove_tree
 from podrun.images.index import Contents, Index, Record
-from podrun.images.layers import Layers
+from podrun.images.intake import take_in
+from podrun.images.layers import LayerRefused, Layers, Piece
 from podrun.images.model import (
     Image,
     Limits,
@@ -55,6 +56,7 @@ class ImageStore:
             directory.mkdir(exist_ok=True, mode=0o700)
         self._index = Index(root)
         self._layers = Layers(root / "layers", self._scratch, limits)
+        self._limits = limits
         self._mirrors = mirrors
         self._known: tuple[Contents, dict[str, Image]] = (Contents(), {})
 
@@ -83,7 +85,7 @@ class ImageStore:
         title = reference.parse(what.recipe.names[0]).familiar
         contents = self._index.read()
         found = next((key for key, record in contents.images.items() if record.recipe == what.key), None)
-        with self._adding():
+        async with self._adding():
             if found is None or not self._complete(contents.images[found]):
                 builder = build.Builder(self._layers, self._root / "build", self._scratch)
                 configuration = await builder.build(what, on_progress)
@@ -96,6 +98,33 @@ class ImageStore:
             self._name(found, record, what.recipe.names, yield_to_real=what.recipe.stand_in)
         on_progress(Progress(title, "done"))
         return self._images()[found]
+
+    async def load(self, path: Path, on_progress: OnProgress = ignore_progress) -> tuple[Image, ...]:
+        """Take in a `docker save` file, an OCI archive or an OCI directory; gives the images it held.
+
+        Layers that are here are not read. Raises archive.ArchiveError; of a refused archive nothing stays.
+        """
+        loaded: list[str] = []
+        async with self._adding() as fresh:
+            with ExitStack() as stack:
+                opening = archive.opened(path, self._scratch, self._limits)
+                for stored in await asyncio.to_thread(stack.enter_context, opening):
+                    await self._load_one(path, stored, on_progress, fresh)
+                    loaded.append(stored.id)
+        images = self._images()
+        return tuple(images[image_id] for image_id in loaded)
+
+    async def _load_one(self, path: Path, stored: archive.Stored, on_progress: OnProgress, fresh: set[str]) -> None:
+        async def piece_of(number: int) -> Piece:
+            return stored.layers[number]
+
+        diff_ids = manifests.diff_ids_of(stored.config)
+        try:
+            await take_in(self._layers, diff_ids, piece_of, on_progress, fresh)
+        except LayerRefused as error:
+            raise archive.ArchiveError(f"{path}: {error}") from None
+        self._name(stored.id, Record(stored.config, diff_ids, Source.LOADED), stored.names)
+        on_progress(Progress(", ".join(stored.names) or stored.id, "done"))
 
     async def remove(self, name: str) -> bool:
         """Forget a name (or, by id, an image with all its names); gives whether it was here."""
@@ -112,24 +141,25 @@ class ImageStore:
             contents.drop_unnamed(image.id)
         return True
 
-    async def garbage_collect(self, in_use: Collection[str] = ()) -> int:
-        """Remove layers of no image, and scratch; `in_use` are paths of layers to keep. Gives the bytes freed.
+    async def garbage_collect(self, in_use: Collection[Path] = ()) -> int:
+        """Remove layers of no image, and scratch; `in_use` are layers of containers. Gives the bytes freed.
 
         Does nothing while anyone is adding images: layers come before the image that names them.
         """
         with self._alone() as alone:
             if not alone:
                 return 0
-            kept = {diff_id for record in self._index.read().images.values() for diff_id in record.diff_ids}
+            named = self._named()
             doomed = [
                 facts.diff_id
                 for facts in self._layers
-                if facts.diff_id not in kept and str(self._layers.path(facts.diff_id)) not in in_use
+                if facts.diff_id not in named and self._layers.path(facts.diff_id) not in in_use
             ]
             return await asyncio.to_thread(self._sweep, doomed)
 
-    def _sweep(self, doomed: Sequence[str]) -> int:
+    def _sweep(self, doomed: Collection[str]) -> int:
         freed = sum(self._layers.remove(diff_id) for diff_id in doomed)
+        self._layers.drop_stray_notes()
         for left in self._scratch.iterdir():
             remove_tree(left)
         return freed
@@ -138,7 +168,11 @@ class ImageStore:
         """Every complete image, by id; made anew only when the index has changed."""
         contents = self._index.read()
         if contents is not self._known[0]:
-            images = {key: self._image(key, record, contents) for key, record in contents.images.items()}
+            images = {
+                key: self._image(key, record, contents)
+                for key, record in contents.images.items()
+                if self._complete(record)
+            }
             self._known = (contents, images)
         return self._known[1]
 
@@ -174,11 +208,26 @@ class ImageStore:
                 if before != image_id:
                     contents.drop_unnamed(before)
 
-    @contextmanager
-    def _adding(self) -> Iterator[None]:
-        """Held while layers may be here that no image names yet."""
-        with self._locked(fcntl.LOCK_SH):
-            yield
+    @asynccontextmanager
+    async def _adding(self) -> AsyncIterator[set[str]]:
+        """Held while layers may be here that no image names yet; gives the set to note new ones in.
+
+        When the block fails, those that no image has come to name are removed, unless someone else is adding (who
+        may have found one of them here): then the next garbage collection does it.
+        """
+        fresh: set[str] = set()
+        try:
+            with self._locked(fcntl.LOCK_SH):
+                yield fresh
+        except BaseException:
+            with self._alone() as alone:
+                if alone:
+                    await asyncio.to_thread(self._sweep, fresh - self._named())
+            raise
+
+    def _named(self) -> set[str]:
+        """The layers that images consist of."""
+        return {diff_id for record in self._index.read().images.values() for diff_id in record.diff_ids}
 
     @contextmanager
     def _alone(self) -> Iterator[bool]:
