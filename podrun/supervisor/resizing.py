@@ -60,7 +60,8 @@ class Resizing:
 
     def _pending(self, wanted: Pod, reason: str, message: str, generation: int) -> None:
         now = {**condition(PENDING, True, reason, message), "observedGeneration": generation}
-        if self._state.get(PENDING) == now:
+        before = self._state.get(PENDING, {})
+        if (before.get("reason"), before.get("message")) == (reason, message):
             return
         self._state[PENDING] = now
         text = resize.event_text(wanted, reason, generation, message)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,7 @@ class Sync:
         self._mount_retry = FIRST_MOUNT_RETRY
         self._changed = False
         self._errors = False
+        self._begun: set[str] = set()
 
     @property
     def volumes_ready(self) -> bool:
@@ -71,7 +73,7 @@ class Sync:
             await self._execute(actions, observed)
         except Left:
             return worker.services.clock()
-        await self._clean_up()
+        await self.clean_up()
         now = self._services.clock()
         if self._changed:
             return now
@@ -79,6 +81,21 @@ class Sync:
         if actions.wake_at is not None:
             times.append(min(actions.wake_at, now + LONGEST_WAIT))
         return min(times, default=None)
+
+    def as_begun(self, observed: Observed) -> Observed | None:
+        """The pod as it was when its containers had just been started, if one of them has ended since.
+
+        A kubelet looks right after a start, when the shortest process is still running for it: clients see Running
+        before the end. None where the present tells as much; asked once after each start.
+        """
+        begun, self._begun = self._begun, set()
+        gone = [seen for seen in observed.containers if seen.id in begun and seen.state is ContainerState.EXITED]
+        if not gone:
+            return None
+        shown = tuple(
+            replace(seen, state=ContainerState.RUNNING) if seen in gone else seen for seen in observed.containers
+        )
+        return replace(observed, containers=shown)
 
     # Volumes
 
@@ -257,10 +274,11 @@ class Sync:
             return False
         worker.failures.pop(start.name, None)
         worker.remembered.resources[started.container_id] = started.resources
+        self._begun.add(started.container_id)
         self._changed = True
         return True
 
-    async def _clean_up(self) -> None:
+    async def clean_up(self) -> None:
         """Of each container's ended attempts only the newest is kept, with its log (pod_container_deletor.go)."""
         worker, runtime = self._worker, self._services.runtime
         ended: set[str] = set()

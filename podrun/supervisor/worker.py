@@ -237,6 +237,8 @@ class PodWorker:
 
     async def _synced(self) -> float | None:
         observed = self.observe()
+        if (begun := self._sync.as_begun(observed)) is not None:
+            self.publish(begun)
         self.resizing.settle(observed)
         deadline = termination.deadline(self.pod, self.start_time)
         if deadline is not None and observed.now >= deadline and self.phase not in TERMINAL:
@@ -311,6 +313,7 @@ class PodWorker:
             shortening=self._shortening,
         )
         await self.stop_sandboxes(observed)
+        await self._sync.clean_up()
         self.probes.stop()
         self.stage = Stage.TERMINATED
         self.publish(self.observe(), terminal=True)
