@@ -102,20 +102,6 @@ class FieldSet:
                 made.children[element] = left
         return made
 
-    def within(self, patterns: Iterable[Path]) -> FieldSet:
-        """Only what lies on or below one of the patterns; `*` in a pattern is any element."""
-        made = FieldSet()
-        listed = list(patterns)
-        heads = {pattern[0] for pattern in listed if pattern}
-        if any(not pattern for pattern in listed):
-            return self
-        made.members = {element for element in self.members if element in heads or "*" in heads}
-        for element, child in self.children.items():
-            left = child.within([pattern[1:] for pattern in listed if pattern and pattern[0] in (element, "*")])
-            if left and (element in heads or "*" in heads):
-                made.children[element] = left
-        return made
-
     def with_named_fields(self, schema: Schema, kind: Type) -> FieldSet:
         """This set with every declared field on the way to a member made a member too."""
         made = FieldSet()

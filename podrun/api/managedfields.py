@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from podrun.api.decoder import zero_value
-from podrun.api.fieldset import FieldSet, Path
+from podrun.api.fieldset import FieldSet
 from podrun.api.gvk import KindRef
 from podrun.api.names import rfc3339
 from podrun.api.schema import Schema, Type, shared
@@ -68,15 +68,6 @@ _RESET: dict[tuple[str, str], FieldSet] = {
     ("Node", ""): _paths("status"),
     ("Node", "status"): _paths("spec"),
 }
-# (kind, subresource) -> the only fields that a write through it changes
-_ONLY: dict[tuple[str, str], tuple[Path, ...]] = {
-    ("Pod", "ephemeralcontainers"): (("f:spec", "f:ephemeralContainers"),),
-    ("Pod", "resize"): tuple(
-        ("f:spec", f"f:{group}", "*", f"f:{name}")
-        for group in ("containers", "initContainers")
-        for name in ("resources", "resizePolicy")
-    ),
-}
 
 
 @dataclass(slots=True)
@@ -94,10 +85,8 @@ class Scope:
 
     def writable(self, fields: FieldSet) -> FieldSet:
         """Only the fields that such a write can change."""
-        key = (self.kind.kind, self.subresource)
-        if key in _RESET:
-            return fields.without(_RESET[key])
-        return fields.within(_ONLY[key]) if key in _ONLY else fields
+        reset = _RESET.get((self.kind.kind, self.subresource))
+        return fields.without(reset) if reset is not None else fields
 
     def differences(self, left: Object, right: Object) -> Comparison:
         """What such a write changes, from the left object to the right one."""
