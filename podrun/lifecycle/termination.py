@@ -67,7 +67,8 @@ class GraceLeft:
 def waits_for(pod: Pod, running: Iterable[str]) -> Mapping[str, frozenset[str]]:
     """For each running container, the running ones that end first: sidecars after all regular ones, in reverse order.
 
-    Empty for a pod without sidecars: all end at once.
+    Empty for a pod without sidecars: all end at once. A sidecar that does not run is passed over (in the kubelet its
+    neighbours then end together).
     """
     names = frozenset(running)
     side = [c.name for c in restart.sidecars(pod)]
@@ -78,8 +79,8 @@ def waits_for(pod: Pod, running: Iterable[str]) -> Mapping[str, frozenset[str]]:
     later: str | None = None
     for name in reversed(side):
         if name in names:
-            order[name] = regular | (frozenset({later}) & names if later is not None else frozenset())
-        later = name
+            order[name] = regular | (frozenset({later}) if later is not None else frozenset())
+            later = name
     return order
 
 
