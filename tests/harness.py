@@ -16,6 +16,8 @@ import contextlib
 import fcntl
 import json
 import os
+import pty
+import re
 import select
 import shutil
 import signal
@@ -33,7 +35,9 @@ from typing import Any
 from podrun.layout import Layout
 
 BIN = Path(sys.executable).parent
+PROJECT = Path(__file__).resolve().parents[1]
 START_SECONDS = 60.0
+_CONTROL = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 class HarnessError(AssertionError):
@@ -130,6 +134,41 @@ class Podrun:
             "PODRUN_ROOT": str(self.root),
         }
 
+    def shell(self, command: str, *, seconds: float = 60.0) -> str:
+        """What a shell command that succeeds prints, run in the project's directory."""
+        return self.run("bash", "-c", f"cd {PROJECT} && {command}", seconds=seconds).stdout
+
+    def type_into(self, command: str, lines: Sequence[str], *, seconds: float = 30.0) -> str:
+        """What a terminal shows of a command into which `lines` are typed, each once there is a prompt (# or $).
+
+        Fails where the command does not end by itself in time.
+        """
+        argv = self.inside("bash", "-c", f"cd {PROJECT} && {command}")
+        shown, typed, deadline = b"", 0, time.monotonic() + seconds
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.execvpe(argv[0], argv, self.environment())
+        try:
+            while time.monotonic() < deadline:
+                if not select.select([terminal], [], [], 0.2)[0]:
+                    continue
+                try:
+                    piece = os.read(terminal, 65536)
+                except OSError:  # EIO: the last process has let go of the terminal
+                    piece = b""
+                if not piece:
+                    return shown.decode(errors="replace").replace("\r\n", "\n")
+                shown += piece
+                if typed < len(lines) and _CONTROL.sub(b"", shown).rstrip().endswith((b"#", b"$")):
+                    os.write(terminal, lines[typed].encode() + b"\n")
+                    typed += 1
+            raise HarnessError(f"{command} has not ended\n{shown.decode(errors='replace')}")
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            os.close(terminal)
+            os.waitpid(pid, 0)
+
     def kubectl(self, *words: str | Path, input: str | None = None, seconds: float = 60.0) -> str:
         """What a kubectl that succeeds prints."""
         return self.run("kubectl", *words, input=input, seconds=seconds).stdout
@@ -140,7 +179,7 @@ class Podrun:
 
     def apply(self, *objects: dict[str, Any]) -> None:
         """Apply manifests given as dicts."""
-        self.kubectl("apply", "-f", "-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)}))
+        self.kubectl("apply", "-f", "-", input="\n---\n".join(map(json.dumps, objects)))
 
     def podrun(self, *words: str | Path, input: str | None = None, check: bool = True, seconds: float = 60.0) -> str:
         """What a podrun command prints."""
@@ -300,7 +339,7 @@ def prepare_images(recipes: Path, key: str) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not ready.is_dir():
             work = cache / "work"  # kept: what has not changed is not built again
-            command = [BIN / "podrun", "--root", work, "images", "build", recipes]
+            command = [str(part) for part in (BIN / "podrun", "--root", work, "images", "build", recipes)]
             subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
             fresh = cache / f".{key}"
             shutil.rmtree(fresh, ignore_errors=True)

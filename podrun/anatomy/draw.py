@@ -94,7 +94,7 @@ def _wrapped(lines: Iterable[str], width: int) -> Lines:
     out: Lines = []
     for line in lines:
         indent = "  " if line.startswith("  ") else ""
-        parts = textwrap.wrap(line, width, initial_indent=indent, subsequent_indent="  ", drop_whitespace=True) or [""]
+        parts = textwrap.wrap(line.strip(), width, initial_indent=indent, subsequent_indent=f"{indent}  ") or [""]
         if len(parts) > 2:
             parts = [parts[0], parts[1][: width - 1] + "…"]
         out += parts

@@ -33,18 +33,20 @@ def open_pod(pod: Object, proc: Path = PROC) -> Anatomy:
     metadata, spec, status = pod["metadata"], pod["spec"], pod.get("status") or {}
     found = _members(proc, metadata["uid"])
     containers, absent = [], []
-    pause = next((leaf for leaf in found if not _is_container_id(leaf)), None)
+    declared = list(_declared(spec, status))
+    leaves = {str(state.get("containerID") or "").rpartition("/")[2] for _, _, state in declared}
+    pause = next((leaf for leaf in found if leaf not in leaves and _is_pause(proc, found[leaf][0])), None)
     if pause is not None:
         containers.append(_container(proc, PAUSE, PAUSE, "", found[pause], {}, 0))
-    for kind, declared, state in _declared(spec, status):
+    for kind, container, state in declared:
         leaf = str(state.get("containerID") or "").rpartition("/")[2]
         if leaf in found:
-            volumes = {each["mountPath"].rstrip("/"): each["name"] for each in declared.get("volumeMounts") or []}
+            volumes = {each["mountPath"].rstrip("/"): each["name"] for each in container.get("volumeMounts") or []}
             restarts = int(state.get("restartCount") or 0)
-            name, image = declared["name"], declared.get("image", "")
+            name, image = container["name"], container.get("image", "")
             containers.append(_container(proc, name, kind, image, found[leaf], volumes, restarts))
         else:
-            absent.append((declared["name"], _why_absent(state)))
+            absent.append((container["name"], _why_absent(state)))
     everyone = tuple(containers)
     own = found[pause] if pause is not None else next(iter(found.values()), [])
     cgroup = _cgroup(proc, own[0]).rpartition("/")[0] if own else ""
@@ -95,8 +97,11 @@ def _start_time(proc: Path, pid: str) -> int:
         return 0
 
 
-def _is_container_id(leaf: str) -> bool:
-    return len(leaf) == 64 and all(digit in "0123456789abcdef" for digit in leaf)
+def _is_pause(proc: Path, pid: int) -> bool:
+    try:
+        return (proc / str(pid) / "comm").read_text().strip() == PAUSE
+    except OSError:
+        return False
 
 
 def _declared(spec: Object, status: Object) -> Iterator[tuple[str, Object, Object]]:

@@ -37,6 +37,7 @@ class FakeProc:
         (directory / "cgroup").write_text(f"4:memory:{cgroup}\n0::{cgroup}\n")
         (directory / "stat").write_text(f"{pid} (x) S " + " ".join(["0"] * 18) + f" {pid if pid != 'self' else 0} 0\n")
         (directory / "status").write_text(f"Name:\tx\nUid:\t0\t65534\t0\t0\nNSpid:\t{pid}\t{inner}\n")
+        (directory / "comm").write_text(words[0][:15] + "\n")
         (directory / "cmdline").write_bytes(b"\0".join(word.encode() for word in words) + b"\0")
         (directory / "mountinfo").write_text(
             "1 0 0:1 / / rw - overlay overlay rw\n2 1 0:2 / /var/log/app ro - ext4 /dev/vda rw\n"
