@@ -12,6 +12,7 @@ from podrun.kernel.calls import Call, KernelError, bytes_of
 from podrun.kernel.flags import Resolve
 
 _openat2 = Call("openat2", c_int, c_char_p, c_void_p, c_size_t)
+_syncfs = Call("syncfs", c_int)
 _IN_ROOT = Resolve.IN_ROOT | Resolve.NO_MAGICLINKS
 _TRIES = 64
 """openat2 says EAGAIN when a rename elsewhere might have let `..` escape; it is then asked again."""
@@ -94,6 +95,11 @@ def make_file(root: int, path: str, mode: int = 0o644) -> int:
     finally:
         os.close(where)
     return open_in_root(root, path)
+
+
+def sync_file_system(descriptor: int) -> None:
+    """syncfs(2): returns when all of the file system that this descriptor is on has been written to its disk."""
+    _syncfs(descriptor)
 
 
 def parent_and_name(path: str) -> tuple[str, str]:

@@ -311,7 +311,7 @@ def _check_program(path: str, command: str) -> str:
         message = f'exec: "{command}": stat {path}: {_words(error)}'
         raise _Refused("exec", message, error.errno or 0, path) from None
     if stat.S_ISDIR(mode):
-        raise _Refused("exec", f'exec: "{command}": is a directory', errno.EISDIR, path)
+        raise _Refused("exec", f'exec: "{command}": permission denied', errno.EACCES, path)
     if not os.access(path, os.X_OK, effective_ids=True):
         raise _Refused("exec", f'exec: "{command}": permission denied', errno.EACCES, path)
     return path

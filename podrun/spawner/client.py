@@ -216,7 +216,7 @@ class SpawnerClient:
 
         Raises OSError when the address cannot be had.
         """
-        about = f"unix:{address}" if isinstance(address, Path) else f"tcp:{address[0]}:{address[1]}"
+        about = _about(address)
         held_about, sockets = await self.fetch(name)
         if sockets and held_about == about and (not isinstance(address, Path) or address.exists()):
             sockets[0].setblocking(False)
@@ -226,8 +226,12 @@ class SpawnerClient:
         if sockets:
             await self.drop(name)
         sock = _listen(address, mode)
-        await self.keep(name, [sock], about)
+        await self.deposit(name, sock, address)
         return sock
+
+    async def deposit(self, name: str, sock: socket.socket, address: tuple[str, int] | Path) -> None:
+        """Have this listening socket held as `listener` holds its own (for the next spawner, when one was lost)."""
+        await self.keep(name, [sock], _about(address))
 
     async def supervise(self, argv: Sequence[str], env: Mapping[str, str], cwd: Path, output: Path | None) -> None:
         """When this process dies the spawner starts `argv` in its place; an empty argv ends that."""
@@ -394,6 +398,10 @@ async def _welcome(sock: socket.socket) -> Welcome:
 def _resolve(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
+
+
+def _about(address: tuple[str, int] | Path) -> str:
+    return f"unix:{address}" if isinstance(address, Path) else f"tcp:{address[0]}:{address[1]}"
 
 
 def _listen(address: tuple[str, int] | Path, mode: int) -> socket.socket:

@@ -1,7 +1,8 @@
-"""The pause program: a static ELF of some 250 bytes, assembled here, for x86-64 and arm64.
+"""The pause program: a static ELF of less than 300 bytes, assembled here, for x86-64 and arm64.
 
 It holds a sandbox's namespaces, and where the pods' processes share its pid namespace it is their process 1:
 
+    call itself "pause"                     executed by descriptor, the kernel knows no name for it
     block SIGINT, SIGTERM, SIGCHLD          a blocked signal is kept even for a process 1 without handlers
     again: wait for one of them
            SIGCHLD: reap until no zombie is left; again
@@ -22,6 +23,7 @@ from podrun.kernel.numbers import UnsupportedMachine
 
 _SIGINT, _SIGTERM, _SIGCHLD = 2, 15, 17
 _SIGNALS = 1 << (_SIGINT - 1) | 1 << (_SIGTERM - 1) | 1 << (_SIGCHLD - 1)
+_NAME = b"pause".ljust(8, bytes(1))
 _BASE = 0x400000
 """Where the file is mapped."""
 _FILE_HEADER, _PROGRAM_HEADER = 64, 56
@@ -55,6 +57,10 @@ def _x86_64() -> list[Line]:
 
     syscall = b"\x0f\x05"
     return [
+        b"\x48\xb8" + _NAME,  # rax = the name
+        b"\x50\x48\x89\xe6",  # push it; rsi = where it is
+        b"\x6a\x0f\x5f",  # edi = PR_SET_NAME
+        b"\xb8" + imm32(157) + syscall,  # prctl
         b"\x68" + imm32(_SIGNALS),  # push the set of signals: it stays on the stack
         b"\x31\xff",  # edi = SIG_BLOCK
         b"\x48\x89\xe6",  # rsi = the set
@@ -110,10 +116,15 @@ def _aarch64() -> list[Line]:
     def call(number: int) -> bytes:
         return move(8, number) + word(0xD4000001)
 
+    def push(value: int) -> bytes:
+        """x9 = up to 48 bits, in three pieces; str x9, [sp, #-16]!"""
+        middle, high = (0xF2A00000 | (value >> 16 & 0xFFFF) << 5 | 9), (0xF2C00000 | (value >> 32) << 5 | 9)
+        return move(9, value & 0xFFFF) + word(middle) + word(high) + word(0xF81F0FE9)
+
     return [
-        move(9, _SIGNALS & 0xFFFF),
-        word(0xF2A00000 | (_SIGNALS >> 16) << 5 | 9),  # movk x9, the upper half
-        word(0xF81F0FE9),  # str x9, [sp, #-16]!
+        push(int.from_bytes(_NAME, "little")),
+        move(0, 15) + stack_pointer_to(1) + call(167),  # prctl(PR_SET_NAME)
+        push(_SIGNALS),
         move(0, 0) + stack_pointer_to(1) + move(2, 0) + move(3, 8) + call(135),  # rt_sigprocmask
         "again",
         stack_pointer_to(0) + move(1, 0) + move(2, 0) + move(3, 8) + call(137),  # rt_sigtimedwait
