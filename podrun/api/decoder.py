@@ -82,7 +82,7 @@ class Decoder:
         out: Object = {}
         fields = struct.fields
         owner, depth = self._owner, len(self._fields)
-        seen: set[str] = set()
+        seen: Object = {}
         for name, item in pairs(value):
             found = fields.get(name)
             if found is None:
@@ -90,7 +90,8 @@ class Decoder:
                 continue
             if name in seen:
                 self._complain("duplicate", name)
-            seen.add(name)
+                item = decoded_over(seen[name], item)
+            seen[name] = item
             self._owner = struct.name
             if found.embedded:
                 self._fields.append(found.embedded)
@@ -229,6 +230,16 @@ class Decoder:
 def pairs(value: Object) -> Iterable[tuple[str, Any]]:
     """The names and values of a JSON object as written, repeated ones included."""
     return value.pairs if isinstance(value, Repeated) else value.items()
+
+
+def decoded_over(before: Any, item: Any) -> Any:
+    """What a repeated field holds: Go decodes the later object into the earlier one."""
+    if not isinstance(before, dict) or not isinstance(item, dict):
+        return item
+    merged = dict(before)
+    for name, value in item.items():
+        merged[name] = decoded_over(merged.get(name), value)
+    return merged
 
 
 def left_out(field: Field, value: Any) -> bool:
