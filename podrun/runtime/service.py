@@ -50,6 +50,9 @@ class Session(Protocol):
     async def resize(self, width: int, height: int) -> None:
         """Columns and rows for the terminal; nothing happens where there is none."""
 
+    async def close_stdin(self) -> None:
+        """End of file for the process (for a container's own stdin, only where that is stdinOnce)."""
+
     async def close(self) -> None:
         """Close what is still open; an exec'd process that still runs is killed, an attached container never is."""
 

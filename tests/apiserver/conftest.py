@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from podrun.store.store import Store
 from tests.apiserver.serving import Serving, serving
 
 Object = dict[str, Any]
@@ -72,6 +74,13 @@ async def stranger(served: Serving) -> AsyncIterator[Client]:
     context = ssl.create_default_context(cafile=str(served.pki.ca_certificate))
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context)) as session:
         yield Client(served, session)
+
+
+async def eventually(store: Store, resource: str, holds: Callable[[], bool]) -> None:
+    """Wait, from change to change of a resource, until something holds."""
+    async with asyncio.timeout(5), store.watch(resource) as changes:
+        while not holds():
+            await changes.batch()
 
 
 def pod(name: str, **metadata: Any) -> Object:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,10 +80,7 @@ async def test_an_update_needs_the_version_it_expects(store: Store) -> None:
 
 async def test_changes_made_at_once_do_not_overwrite_each_other(store: Store) -> None:
     await store.create("configmaps", config_map("a"))
-    changes = [
-        store.modify("configmaps", "default", "a", lambda obj, key=f"k{i}": with_data(obj, **{key: "1"}))
-        for i in range(15)
-    ]
+    changes = [store.modify("configmaps", "default", "a", partial(with_data, **{f"k{i}": "1"})) for i in range(15)]
     await asyncio.gather(*changes)
     current = store.get("configmaps", "default", "a")
     assert current is not None
