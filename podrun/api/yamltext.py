@@ -118,8 +118,8 @@ def scalar(node: ScalarNode) -> Any:
         value = float(plain)
         return int(value) if value == int(value) and abs(value) < 1e21 else Decimal.of(gotext.number(value))
     if _INFINITIES.fullmatch(text):
-        value = "NaN" if text.lower().endswith("nan") else "-Inf" if text.startswith("-") else "+Inf"
-        raise YamlMistake(f"json: unsupported value: {value}")
+        named = "NaN" if text.lower().endswith("nan") else "-Inf" if text.startswith("-") else "+Inf"
+        raise YamlMistake(f"json: unsupported value: {named}")
     return text
 
 
