@@ -17,7 +17,7 @@ import orjson
 
 from podrun.api import jsontext, yamltext
 from podrun.api.decode import IGNORE, STRICT, Decoded
-from podrun.api.decoder import DecodingError, json_kind
+from podrun.api.decoder import DEEPEST, DecodingError, json_kind
 from podrun.api.defaults import apply_defaults
 from podrun.api.errors import ApiError, Cause, apply_conflict, bad_request, unclassified
 from podrun.api.fieldset import FieldSet, Path, shown
@@ -97,12 +97,16 @@ def _read(body: bytes) -> tuple[Object, list[str]]:
     if body.startswith(b"{"):  # JSON is YAML, and is read ten times faster as what it is
         with suppress(SyntaxMistake):
             value = jsontext.read(body)
+            if jsontext.is_deeper(value, DEEPEST):
+                raise bad_request("error decoding YAML: exceeded max depth")
             if next(repetitions(value), None) is None:
                 return value, []
     try:
         value, repeated = yamltext.read(body)
     except YamlMistake as mistake:
         raise bad_request(f"error decoding YAML: error converting YAML to JSON: {mistake}") from None
+    if jsontext.is_deeper(value, DEEPEST):
+        raise bad_request("error decoding YAML: exceeded max depth")
     if value is None:
         return {}, repeated
     if not isinstance(value, dict):

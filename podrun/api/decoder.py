@@ -26,6 +26,8 @@ from podrun.api.schema import Field, Schema, Struct, Type
 Object = dict[str, Any]
 
 MOST_STRICT_ERRORS = 100
+DEEPEST = 200
+"""Levels of a value that has no type of its own (a FieldsV1); deeper ones could not be written back."""
 
 _INT_RANGES = {"int32": 1 << 31, "int64": 1 << 63}
 
@@ -274,12 +276,14 @@ def zero_value(schema: Schema, kind: Type) -> Any:
             return None
 
 
-def plain(value: Any) -> Any:
-    """JSON values without what the reader noted about them."""
+def plain(value: Any, depth: int = 0) -> Any:
+    """JSON values without what the reader noted about them; raises DecodingError when nested too deep."""
+    if depth > DEEPEST:
+        raise DecodingError("exceeded max depth")
     if isinstance(value, dict):
-        return {clean(name): plain(item) for name, item in value.items()}
+        return {clean(name): plain(item, depth + 1) for name, item in value.items()}
     if isinstance(value, list):
-        return [plain(item) for item in value]
+        return [plain(item, depth + 1) for item in value]
     if isinstance(value, Decimal):
         return float(value)
     return clean(value) if isinstance(value, str) else value

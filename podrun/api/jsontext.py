@@ -48,6 +48,21 @@ def read(body: bytes) -> Any:
         return _Scanner(text).value()
 
 
+def is_deeper(value: Any, levels: int) -> bool:
+    """Whether a value is nested deeper than so many levels, found without recursion."""
+    row = [value]
+    for _ in range(levels):
+        row = [
+            item
+            for one in row
+            if isinstance(one, (dict, list))
+            for item in (one.values() if isinstance(one, dict) else one)
+        ]
+        if not row:
+            return False
+    return any(isinstance(one, (dict, list)) for one in row)
+
+
 def unrepeated(value: Any) -> Any:
     """A copy of a value in which repeated names are forgotten."""
     if isinstance(value, dict):

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from podrun.api import gotext, jsonpatch, jsontext, mergepatch, strategicpatch
 from podrun.api.decode import IGNORE, STRICT, Decoded, Read, convert, kind_in, strict_sentence
-from podrun.api.decoder import DecodingError, json_kind
+from podrun.api.decoder import DEEPEST, DecodingError, json_kind
 from podrun.api.errors import ApiError, Cause, bad_request, invalid, request_entity_too_large, unclassified
 from podrun.api.gvk import KindRef
 from podrun.api.jsontext import Repeated, SyntaxMistake
@@ -75,9 +75,12 @@ def repetitions(value: Any, path: str = "") -> Iterator[str]:
 
 def _read(body: bytes, prefix: str) -> Any:
     try:
-        return jsontext.read(body)
+        patch = jsontext.read(body)
     except SyntaxMistake as mistake:
         raise bad_request(f"{prefix}{mistake}") from None
+    if jsontext.is_deeper(patch, DEEPEST):
+        raise bad_request(f"{prefix}exceeded max depth")
+    return patch
 
 
 def _not_a(value: Any, go: str, prefix: str) -> NoReturn:

@@ -52,7 +52,10 @@ def read(body: bytes) -> tuple[Any, list[str]]:
     if node is None:
         return None, []
     converter = _Converter()
-    return converter.value(node, frozenset()), converter.repeated
+    try:
+        return converter.value(node, frozenset()), converter.repeated
+    except RecursionError:
+        raise YamlMistake("yaml: exceeded max depth of 10000") from None
 
 
 def repeated_sentence(lines: list[str]) -> str:

@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from podrun.api import errors, gotext, gotime, jsontext, names, yamltext
+from podrun.api.apply import server_side_apply
 from podrun.api.decode import JSON, decode_body
-from podrun.api.errors import Cause
+from podrun.api.errors import ApiError, Cause
 from podrun.api.gvk import KindRef
+from podrun.api.patches import JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, apply_patch
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=4),
@@ -209,3 +211,18 @@ def test_generated_names_fit_a_label() -> None:
     assert names.rfc3339(0.9) == "1970-01-01T00:00:00Z"
     assert names.rfc3339_micro(0.5) == "1970-01-01T00:00:00.500000Z"
     assert names.parse_time("1970-01-01T00:00:01Z") == 1.0
+
+
+def test_deep_values_are_refused_not_fallen_over() -> None:
+    deep = b'{"a":' * 2000 + b"1" + b"}" * 2000
+    config_map = KindRef("", "v1", "ConfigMap")
+    for media_type in (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH):
+        with pytest.raises(ApiError, match="exceeded max depth"):
+            apply_patch(config_map, {"metadata": {"name": "c"}}, deep, media_type)
+    with pytest.raises(ApiError, match="exceeded max depth"):
+        server_side_apply(config_map, None, deep, manager="m", force=False, now=0)
+    with pytest.raises(ApiError, match="max depth"):
+        server_side_apply(config_map, None, b"a: " + b"[" * 2000 + b"]" * 2000, manager="m", force=False, now=0)
+    owners = b'{"metadata":{"managedFields":[{"fieldsV1":' + deep + b"}]}}"
+    with pytest.raises(ApiError, match="exceeded max depth"):
+        decode_body(owners, JSON, config_map)
