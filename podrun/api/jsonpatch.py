@@ -35,11 +35,16 @@ def apply(document: Any, operations: list[Object]) -> Any:
     return root[""]
 
 
-def _parent(root: Object, pointer: Any) -> tuple[Container, str]:
-    """The object or list that a JSON pointer's last part is in, and that part."""
+def _parent(root: Object, pointer: Any, *, whole: bool = False) -> tuple[Container, str]:
+    """The object or list that a JSON pointer's last part is in, and that part.
+
+    The empty pointer means the `whole` document; only `replace` and `test` take it.
+    """
     if not isinstance(pointer, str) or (pointer and not pointer.startswith("/")):
         raise PatchFails(f"invalid pointer {pointer!r}")
     if not pointer:
+        if not whole:
+            raise PatchFails("the whole document can only be replaced or tested")
         return root, ""
     place: Any = root[""]
     *above, last = (part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:])
@@ -101,7 +106,7 @@ def _remove(root: Object, operation: Object) -> None:
 
 
 def _replace(root: Object, operation: Object) -> None:
-    _set(*_parent(root, operation.get("path")), copy.deepcopy(operation.get("value")))
+    _set(*_parent(root, operation.get("path"), whole=True), copy.deepcopy(operation.get("value")))
 
 
 def _move(root: Object, operation: Object) -> None:
@@ -117,7 +122,7 @@ def _copy(root: Object, operation: Object) -> None:
 
 
 def _test(root: Object, operation: Object) -> None:
-    value = _get(*_parent(root, operation.get("path")))
+    value = _get(*_parent(root, operation.get("path"), whole=True))
     if not _same(None if value is _MISSING else value, operation.get("value")):
         raise PatchFails(f"testing value {operation.get('path')} failed")
 
