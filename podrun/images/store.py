@@ -18,21 +18,51 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 from podrun.images import archive, build, manifests, recipe, reference
+from podrun.images.credentials import of_file
 from podrun.images.disk import remove_tree
+from podrun.images.downloads import Downloads
 from podrun.images.index import Contents, Index, Record
 from podrun.images.intake import take_in
 from podrun.images.layers import LayerRefused, Layers, Piece
 from podrun.images.model import (
+    Credentials,
     Image,
+    ImageError,
     Limits,
     OnProgress,
     Progress,
+    Reason,
     Source,
     ignore_progress,
 )
+from podrun.images.pull import Pull, PullFailed, places
+from podrun.images.reference import Reference
 
 _NO_MIRRORS: Mapping[str, Sequence[str]] = {}
 _DEFAULT_LIMITS = Limits()
+
+
+class _Coming:
+    """A pull under way, and who wants to hear of it."""
+
+    task: asyncio.Task[str]
+
+    def __init__(self) -> None:
+        self._listeners: list[OnProgress] = []
+
+    def tell(self, progress: Progress) -> None:
+        """Pass progress on to everyone who waits."""
+        for listener in self._listeners:
+            listener(progress)
+
+    @contextmanager
+    def listener(self, on_progress: OnProgress) -> Iterator[None]:
+        """Pass progress on to this one, too, while the block lasts."""
+        self._listeners.append(on_progress)
+        try:
+            yield
+        finally:
+            self._listeners.remove(on_progress)
 
 
 class ImageStore:
@@ -47,8 +77,12 @@ class ImageStore:
         *,
         mirrors: Mapping[str, Sequence[str]] = _NO_MIRRORS,
         limits: Limits = _DEFAULT_LIMITS,
+        docker_config: Path | None = None,
     ) -> None:
-        """`mirrors` gives, for a registry (`docker.io`), the addresses to ask before it, in order."""
+        """`mirrors` gives, for a registry (`docker.io`), the addresses to ask before it, in order.
+
+        `docker_config` is the machine's own Docker configuration (/root/.docker/config.json), for its log-ins.
+        """
         self._root = root
         self._scratch = root / "scratch"
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -58,6 +92,9 @@ class ImageStore:
         self._layers = Layers(root / "layers", self._scratch, limits)
         self._limits = limits
         self._mirrors = mirrors
+        self._downloads = Downloads(root / "downloads")
+        self._docker_config = docker_config
+        self._pulls: dict[tuple[str, tuple[Credentials, ...]], _Coming] = {}
         self._known: tuple[Contents, dict[str, Image]] = (Contents(), {})
 
     def get(self, name: str) -> Image | None:
@@ -114,6 +151,54 @@ class ImageStore:
         images = self._images()
         return tuple(images[image_id] for image_id in loaded)
 
+    async def pull(
+        self,
+        name: str,
+        credentials: Sequence[Credentials] = (),
+        on_progress: OnProgress = ignore_progress,
+    ) -> Image:
+        """Get the image from its registry; pulls of one image at the same time become one.
+
+        `credentials` are log-ins for this registry (see `credentials.of_secrets`), tried in order before the ones of
+        the machine's Docker configuration; without any the pull is anonymous. Raises ImageError.
+        """
+        wanted = reference.parse(name)
+        key = (str(wanted), tuple(credentials))
+        coming = self._pulls.get(key)
+        if coming is None:
+            coming = self._pulls[key] = _Coming()
+            coming.task = asyncio.ensure_future(self._pull(wanted, credentials, coming.tell))
+            coming.task.add_done_callback(lambda _: self._pulls.pop(key))
+        with coming.listener(on_progress):
+            # one who waits may be cancelled (its pod is deleted) while others go on waiting
+            image_id = await asyncio.shield(coming.task)
+        return self._images()[image_id]
+
+    async def _pull(self, wanted: Reference, given: Sequence[Credentials], on_progress: OnProgress) -> str:
+        logins: list[Credentials | None] = [*given, *self._machine_logins(wanted)]
+        where = places(wanted, self._mirrors.get(wanted.domain, ()))
+        pull = Pull(wanted, self._layers, self._downloads, on_progress)
+        failures: list[PullFailed] = []
+        async with self._adding() as fresh:
+            for login in logins or [None]:
+                try:
+                    pulled = await pull.run(where, login, fresh)
+                    break
+                except PullFailed as error:
+                    failures.append(error)
+            else:
+                said = list(dict.fromkeys(str(failure) for failure in failures))
+                message = said[0] if len(said) == 1 else f"[{', '.join(said)}]"
+                raise ImageError(str(wanted), Reason.PULL, message)
+            record = Record(pulled.config, manifests.diff_ids_of(pulled.config), Source.PULLED)
+            record.digests = [f"{wanted.name}@{pulled.digest}"]
+            self._name(pulled.id, record, () if wanted.digest else (str(wanted),))
+        on_progress(Progress(wanted.familiar, "done"))
+        return pulled.id
+
+    def _machine_logins(self, wanted: Reference) -> tuple[Credentials, ...]:
+        return of_file(self._docker_config, wanted) if self._docker_config is not None else ()
+
     async def _load_one(self, path: Path, stored: archive.Stored, on_progress: OnProgress, fresh: set[str]) -> None:
         async def piece_of(number: int) -> Piece:
             return stored.layers[number]
@@ -158,11 +243,15 @@ class ImageStore:
             return await asyncio.to_thread(self._sweep, doomed)
 
     def _sweep(self, doomed: Collection[str]) -> int:
-        freed = sum(self._layers.remove(diff_id) for diff_id in doomed)
+        freed = self._discard(doomed)
         self._layers.drop_stray_notes()
+        self._downloads.drop_abandoned()
         for left in self._scratch.iterdir():
             remove_tree(left)
         return freed
+
+    def _discard(self, doomed: Collection[str]) -> int:
+        return sum(self._layers.remove(diff_id) for diff_id in doomed)
 
     def _images(self) -> dict[str, Image]:
         """Every complete image, by id; made anew only when the index has changed."""
@@ -222,7 +311,7 @@ class ImageStore:
         except BaseException:
             with self._alone() as alone:
                 if alone:
-                    await asyncio.to_thread(self._sweep, fresh - self._named())
+                    await asyncio.to_thread(self._discard, fresh - self._named())
             raise
 
     def _named(self) -> set[str]:
