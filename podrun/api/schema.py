@@ -228,6 +228,8 @@ class Schema:
             return Type("int64", "int64") if form == "int64" else Type("int32", "int32")
         if kind == "number":
             return Type("float64", "float64")
+        if kind is None:  # anything at all, such as a default value in a schema
+            return Type("any", "interface {}", atomic=True)
         if form == "byte":
             return Type("bytes", "[]uint8")
         return Type("string", "string")
