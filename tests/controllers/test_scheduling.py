@@ -1,0 +1,174 @@
+# ruff: noqa: E501 (a row of a table is one line)
+"""The one-node scheduler: what it binds, and what it says of what it does not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from podrun.controllers.scheduling import Scheduler
+from podrun.supervisor.recorder import Recorder
+from tests.supervisor.fakes import FakeStore
+
+pytestmark = pytest.mark.looptime
+NODE = {
+    "metadata": {"name": "node1", "labels": {"topology.kubernetes.io/zone": "z1"}},
+    "spec": {},
+    "status": {"allocatable": {"cpu": "2", "memory": "1Gi", "pods": "110"}},
+}
+NO_HELP = (
+    " no new claims to deallocate, preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling."
+)
+NO_VICTIMS = (
+    " no new claims to deallocate, preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod."
+)
+
+
+class House:
+    def __init__(self) -> None:
+        self.store = FakeStore()
+        store: Any = self.store
+        clock = asyncio.get_running_loop().time
+        self.recorder = Recorder(store, "node1", clock=clock)
+        self.scheduler = Scheduler(store, self.recorder, "node1", clock)
+
+    async def create(self, name: str, spec: dict[str, Any] | None = None, **meta: Any) -> None:
+        obj = {
+            "metadata": {"name": name, "namespace": "n", "uid": name, "generation": 1, **meta},
+            "spec": {"containers": [{"name": "a"}], "schedulerName": "default-scheduler", **(spec or {})},
+            "status": {"phase": "Pending"},
+        }
+        await self.store.create("pods", obj)
+        await asyncio.sleep(0.01)
+
+    def pod(self, name: str) -> dict[str, Any]:
+        obj = self.store.get("pods", "n", name)
+        assert obj is not None
+        return obj
+
+    def scheduled(self, name: str) -> dict[str, Any]:
+        conditions = self.pod(name)["status"].get("conditions", [])
+        return next((c for c in conditions if c["type"] == "PodScheduled"), {})
+
+    def events(self) -> list[tuple[str, str]]:
+        return [(e["reason"], e["message"]) for e in self.store.list("events")]
+
+
+@pytest.fixture
+async def house() -> AsyncIterator[House]:
+    made = House()
+    await made.store.create("nodes", NODE)
+    made.scheduler.start()
+    yield made
+    await made.scheduler.stop()
+    await made.recorder.stop()
+
+
+def asking(cpu: str) -> dict[str, Any]:
+    return {"containers": [{"name": "a", "resources": {"requests": {"cpu": cpu}}}]}
+
+
+async def test_a_pod_that_fits_is_bound_and_told_of(house: House) -> None:
+    await house.create("p")
+    assert house.pod("p")["spec"]["nodeName"] == "node1"
+    assert house.scheduled("p")["status"] == "True"
+    assert house.pod("p")["metadata"]["labels"] == {"topology.kubernetes.io/zone": "z1"}
+    assert house.events() == [("Scheduled", "Successfully assigned n/p to node1")]
+
+
+AFFINITY = {"matchExpressions": [{"key": "no", "operator": "In", "values": ["such"]}]}
+REASONS: list[tuple[str, dict[str, Any], str]] = [
+    (
+        "affinity that no node has",
+        {"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [AFFINITY]}}}},
+        "1 node(s) didn't match Pod's node affinity/selector." + NO_HELP,
+    ),
+    ("a selector that no node has", {"nodeSelector": {"a": "b"}}, "1 node(s) didn't match Pod's node affinity/selector." + NO_HELP),
+    ("more than the node has", asking("9"), "1 Insufficient cpu." + NO_HELP),
+    (
+        "more of two things",
+        {"containers": [{"name": "a", "resources": {"requests": {"cpu": "9", "memory": "9Gi"}}}]},
+        "1 Insufficient cpu, 1 Insufficient memory." + NO_HELP,
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("spec", "text"), [pytest.param(*row[1:], id=row[0]) for row in REASONS])
+async def test_one_that_does_not_fit_is_told_why(house: House, spec: dict[str, Any], text: str) -> None:
+    await house.create("p", spec)
+    message = f"0/1 nodes are available: {text}"
+    condition = house.scheduled("p")
+    assert (condition["status"], condition["reason"], condition["message"]) == ("False", "Unschedulable", message)
+    assert house.events() == [("FailedScheduling", message)]
+    assert "nodeName" not in house.pod("p")["spec"]
+
+
+async def test_room_that_others_have_is_waited_for(house: House) -> None:
+    await house.create("first", asking("1500m"))
+    await house.create("second", asking("1"))
+    assert house.scheduled("second")["message"] == f"0/1 nodes are available: 1 Insufficient cpu.{NO_VICTIMS}"
+    await house.store.remove("pods", "n", "first")
+    await asyncio.sleep(0.01)
+    assert house.pod("second")["spec"]["nodeName"] == "node1"
+
+
+async def test_a_pod_that_has_ended_gives_its_room_back(house: House) -> None:
+    await house.create("first", asking("1500m"))
+    await house.create("second", asking("1"))
+    await house.store.modify("pods", "n", "first", lambda o: {**o, "status": {**o["status"], "phase": "Succeeded"}})
+    await asyncio.sleep(0.01)
+    assert house.pod("second")["spec"]["nodeName"] == "node1"
+
+
+async def test_two_at_once_do_not_get_the_same_room(house: House) -> None:
+    await asyncio.gather(house.create("a", asking("1500m")), house.create("b", asking("1500m")))
+    assert sorted("nodeName" in house.pod(name)["spec"] for name in "ab") == [False, True]
+
+
+async def test_taints_keep_pods_off_until_they_are_gone(house: House) -> None:
+    taint = {"key": "k", "effect": "NoSchedule"}
+    await house.store.modify("nodes", "", "node1", lambda o: {**o, "spec": {"taints": [taint]}})
+    await house.create("p")
+    assert house.scheduled("p")["message"].startswith("0/1 nodes are available: 1 node(s) had untolerated taint(s).")
+    await house.create("tolerant", {"tolerations": [{"operator": "Exists"}]})
+    assert house.pod("tolerant")["spec"]["nodeName"] == "node1"
+    await house.store.modify("nodes", "", "node1", lambda o: {**o, "spec": {}})
+    await asyncio.sleep(0.01)
+    assert house.pod("p")["spec"]["nodeName"] == "node1"
+
+
+async def test_a_cordoned_node_takes_nothing(house: House) -> None:
+    await house.store.modify("nodes", "", "node1", lambda o: {**o, "spec": {"unschedulable": True}})
+    await house.create("p")
+    assert house.scheduled("p")["message"].startswith("0/1 nodes are available: 1 node(s) were unschedulable.")
+
+
+async def test_gates_hold_a_pod_without_an_event(house: House) -> None:
+    await house.create("p", {"schedulingGates": [{"name": "x"}]})
+    condition = house.scheduled("p")
+    assert (condition["reason"], condition["message"]) == (
+        "SchedulingGated",
+        "Scheduling is blocked due to non-empty scheduling gates",
+    )
+    assert house.events() == []
+    await house.store.modify("pods", "n", "p", lambda o: {**o, "spec": {**o["spec"], "schedulingGates": []}})
+    await asyncio.sleep(0.01)
+    assert house.pod("p")["spec"]["nodeName"] == "node1"
+
+
+async def test_another_schedulers_pods_are_left_alone(house: House) -> None:
+    await house.create("p", {"schedulerName": "none"})
+    assert house.pod("p")["status"] == {"phase": "Pending"}
+
+
+async def test_pods_that_must_not_be_together(house: House) -> None:
+    term = {"topologyKey": "topology.kubernetes.io/zone", "labelSelector": {"matchLabels": {"app": "x"}}}
+    anti = {"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}}
+    await house.create("a", anti, labels={"app": "x"})
+    await house.create("b", anti, labels={"app": "x"})
+    assert house.scheduled("b")["message"].startswith(
+        "0/1 nodes are available: 1 node(s) didn't satisfy existing pods anti-affinity rules."
+    )
