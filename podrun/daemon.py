@@ -84,10 +84,14 @@ def main(settings: Settings, layout: Layout, argv: Sequence[str]) -> int:
         claim.flush()
         try:
             asyncio.run(_Daemon(settings, layout, argv).run())
-        except (OSError, UnreadableDatabase) as error:
+        except (OSError, CannotStart, UnreadableDatabase) as error:
             log.error("podrun cannot start: %s", error)
             return 1
     return 0
+
+
+class CannotStart(Exception):
+    """Something that only the administrator can put right; the text says what."""
 
 
 class _Daemon:
@@ -210,8 +214,16 @@ class _Daemon:
             environment = {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
             await self.spawner.supervise((sys.executable, *self.argv), environment, Path("/"), self._output())
         for name, sock in self.listeners.items():
-            await self.spawner.keep(name, [sock])
+            await self.spawner.deposit(name, sock, self._addresses()[name])
         return self.spawner
+
+    def _addresses(self) -> dict[str, tuple[str, int] | Path]:
+        """Where the API listens, by the name under which the spawner holds the socket."""
+        return {
+            "api": (self.settings.host, self.settings.port),
+            "pods": (str(API_ADDRESS), self.settings.port),
+            "unix": self.layout.api_socket,
+        }
 
     def _output(self) -> Path | None:
         """The file that this process writes to, where it is one: its successor goes on there."""
@@ -239,15 +251,14 @@ class _Daemon:
 
     async def _serve(self, server: ApiServer, stack: AsyncExitStack) -> None:
         """Take connections: from the host, from pods (the address that the network has made), over the unix socket."""
-        settings = self.settings
-        addresses: dict[str, tuple[str, int] | Path] = {
-            "api": (settings.host, settings.port),
-            "pods": (str(API_ADDRESS), settings.port),
-            "unix": self.layout.api_socket,
-        }
-        for name, address in addresses.items():
-            self.listeners[name] = await self.spawner.listener(name, address)
-        await server.start(self.listeners["api"], self.listeners["unix"])
+        for name, address in self._addresses().items():
+            try:
+                self.listeners[name] = await self.spawner.listener(name, address)
+            except OSError as error:
+                where = ":".join(map(str, address)) if isinstance(address, tuple) else address
+                raise CannotStart(f"the API cannot listen at {where}: {error.strerror}") from error
+        listeners = self.listeners
+        await server.start(listeners["api"], listeners["unix"], pods_socket=listeners["pods"])
         server.ready = True
         stack.push_async_callback(server.stop)
 

@@ -127,12 +127,16 @@ class Podrun:
     def environment(self) -> dict[str, str]:
         """The environment of a person who works with this daemon."""
         return {
-            **os.environ,
-            "PATH": f"{BIN}:{os.environ.get('PATH', '/usr/sbin:/usr/bin:/sbin:/bin')}",
+            **self.path_environment(),
             "HOME": str(self.root),
             "KUBECONFIG": str(self.kubeconfig),
             "PODRUN_ROOT": str(self.root),
         }
+
+    @staticmethod
+    def path_environment() -> dict[str, str]:
+        """This environment with podrun's own programs first on the PATH."""
+        return {**os.environ, "PATH": f"{BIN}:{os.environ.get('PATH', '/usr/sbin:/usr/bin:/sbin:/bin')}"}
 
     def shell(self, command: str, *, seconds: float = 60.0) -> str:
         """What a shell command that succeeds prints, run in the project's directory."""
@@ -198,6 +202,19 @@ class Podrun:
             pass
         raise HarnessError(f"no podrund runs\n{self.log()}")
 
+    def daemon_runs(self) -> bool:
+        """Whether a podrund runs."""
+        try:
+            return self.daemon_pid > 0
+        except HarnessError:
+            return False
+
+    def daemon_is_new(self, before: int) -> bool:
+        """Whether another podrund than process `before` runs and answers."""
+        if not self.daemon_runs() or self.daemon_pid == before:
+            return False
+        return self.run("podrun", "ps", check=False).returncode == 0
+
     @property
     def spawner_pid(self) -> int:
         """Whoever listens at the spawner's socket."""
@@ -234,14 +251,7 @@ class Podrun:
         """Kill podrund and return when its successor (the spawner starts it) answers."""
         before = self.daemon_pid
         os.kill(before, signal.SIGKILL)
-
-        def answers() -> bool:
-            with contextlib.suppress(HarnessError, subprocess.SubprocessError):
-                if self.daemon_pid != before:
-                    return self.run("podrun", "ps", check=False).returncode == 0
-            return False
-
-        wait_until(answers, START_SECONDS, f"podrund is not back after kill -9\n{self.log()}")
+        wait_until(lambda: self.daemon_is_new(before), START_SECONDS, f"podrund is not back\n{self.log()}")
 
     def end(self) -> None:
         """End daemon, spawner, pods and namespaces; what is left of them is ended by force; remove the root."""
