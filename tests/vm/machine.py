@@ -38,6 +38,9 @@ GUEST_PACKAGES = (
     "python3", "python3-venv", "busybox-static", "libseccomp2", "linux-image-cloud-amd64",
 )  # fmt: skip
 
+EXTRAS = "test,catalog"
+"""What the guest's virtual environment holds beside podrun itself: quickstart looks for it by this name."""
+
 JOB_UNIT = """\
 [Unit]
 Description=the test's job
@@ -60,7 +63,7 @@ udevadm settle
 out=/dev/virtio-ports/vm.out rc=/dev/virtio-ports/vm.rc
 until [ -e $out ] && [ -e $rc ]; do udevadm settle -t 1 || true; done
 cp /sys/firmware/qemu_fw_cfg/by_name/opt/vm/job/raw /run/vm-job && chmod 700 /run/vm-job
-export HOME=/root LANG=C.UTF-8
+export HOME=/root LANG=C.UTF-8 PODRUN_EXTRAS=%s
 cd /srv/podrun && bash /run/vm-job >$out 2>&1
 echo "RC=$?" >$rc
 sync
@@ -202,24 +205,26 @@ def _prepare(root: Path, archive: bytes) -> None:
     subprocess.run(["tar", "-xf", "-", "-C", project], input=archive, check=True)
     (root / "etc/systemd/system/vm-job.service").write_text(JOB_UNIT)
     runner = root / "usr/local/sbin/vm-job"
-    runner.write_text(JOB_RUNNER)
+    runner.write_text(JOB_RUNNER % EXTRAS)
     runner.chmod(0o755)
     (root / "etc/hostname").write_text("vm\n")
     (root / "etc/hosts").write_text("127.0.0.1 localhost\n127.0.1.1 vm\n")
     (root / "etc/machine-id").write_text("")
-    (root / "etc/resolv.conf").unlink(missing_ok=True)
-    (root / "etc/resolv.conf").write_text("nameserver 10.0.2.3\n")
     (root / "etc/systemd/network").mkdir(parents=True, exist_ok=True)
     (root / "etc/systemd/network/eth0.network").write_text(
         "[Match]\nName=eth0\n[Network]\nAddress=10.0.2.15/24\nGateway=10.0.2.2\n"
     )
     enable = ["systemctl", f"--root={root}", "enable", "vm-job.service", "systemd-networkd.service"]
     subprocess.run(enable, check=True, capture_output=True)
+    resolver = root / "etc/resolv.conf"
+    resolver.unlink(missing_ok=True)
+    shutil.copy("/etc/resolv.conf", resolver)
     _install(root)
+    resolver.write_text("nameserver 10.0.2.3\n")
 
 
 def _install(root: Path) -> None:
-    """Run the install step of quickstart inside the root, from wheels fetched by the host's own pip."""
+    """Install as quickstart does and build the images, inside the root, from wheels fetched by the host's own pip."""
     wheels = CACHE / "wheels"
     wheels.mkdir(exist_ok=True)
     version = next((root / "usr/lib").glob("python3.[0-9]*")).name.removeprefix("python")
@@ -229,9 +234,10 @@ def _install(root: Path) -> None:
         + ["--find-links", str(wheels), "hatchling", "editables", *_requirements()],
         check=True,
     )
-    inside = textwrap.dedent("""\
+    inside = textwrap.dedent(f"""\
         mount -t proc proc /proc && mount --bind /wheels /mnt
-        cd /srv/podrun && PIP_NO_INDEX=1 PIP_FIND_LINKS=/mnt PODRUN_EXTRAS=test scripts/quickstart --install-only
+        cd /srv/podrun && PIP_NO_INDEX=1 PIP_FIND_LINKS=/mnt PODRUN_EXTRAS={EXTRAS} scripts/quickstart --install-only
+        .venv/bin/podrun images build images
     """)
     (root / "wheels").mkdir()
     subprocess.run(
@@ -251,7 +257,8 @@ def _requirements() -> list[str]:
     import tomllib
 
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    return [*project["dependencies"], *project["optional-dependencies"]["test"]]
+    optional = project["optional-dependencies"]
+    return [*project["dependencies"], *(each for name in EXTRAS.split(",") for each in optional[name])]
 
 
 def _checkout() -> bytes:
