@@ -154,7 +154,10 @@ class SpawnerClient:
         living: Living = (await self._ask(Subscribe())).message
         for process in living.processes:
             if process.kind != "exec" and process.id not in self._reserve:
-                held = await self.descriptors(process.id)
+                try:
+                    held = await self.descriptors(process.id)
+                except SpawnerError:
+                    continue  # it has ended meanwhile: its exit is on the way
                 os.close(held.pop("pidfd"))
                 self._reserve[process.id] = _Reserve(process.log, held)
         return living
