@@ -25,30 +25,25 @@ _FORM = "2"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A recipe with everything looked up that its result depends on."""
+    """A recipe, and the key of what it gives."""
 
     recipe: Recipe
     directory: Path
     """What the recipe's own paths are relative to."""
-    closures: tuple[tuple[debian.Package, ...], ...]
-    """Per layer, the Debian packages to unpack."""
     key: str
-    """Equal keys give equal images."""
+    """Of recipe, sources, architecture and installed packages: an image with this key need not be built again. Asks
+    neither network nor package lists, so that a machine without them can go on with what it has."""
 
 
 async def plan(path: Path, recipe: Recipe) -> Plan:
-    """Look up packages' versions and digest the sources; raises RecipeError."""
+    """Digest what the image depends on; raises RecipeError."""
     digest = hashlib.sha256(f"{_FORM}\0{architecture()}\0".encode() + path.read_bytes())
-    closures = []
     for layer in recipe.layers:
-        packages = await debian.closure(layer.packages) if layer.packages else ()
-        closures.append(packages)
-        digest.update(repr(packages).encode())
         for package in layer.package_files.values():
-            digest.update(f"{package}\0{await debian.version(package)}\0".encode())
+            digest.update(f"{package}\0{await debian.installed(package)}\0".encode())
         if layer.go is not None:
             digest.update(golang.key_of(path.parent / layer.go.source).encode())
-    return Plan(recipe, path.parent, tuple(closures), digest.hexdigest())
+    return Plan(recipe, path.parent, digest.hexdigest())
 
 
 class Builder:
@@ -57,16 +52,17 @@ class Builder:
     def __init__(self, layers: Layers, cache: Path, scratch: Path) -> None:
         self._layers = layers
         self._cache = cache
+        self._apt = debian.Apt(cache / "debian")
         self._scratch = scratch
 
     async def build(self, what: Plan, on_progress: OnProgress) -> dict[str, Any]:
         """Make the layers; gives the image's configuration. Raises RecipeError or LayerRefused."""
         title = reference.parse(what.recipe.names[0]).familiar
         diff_ids = []
-        for layer, packages in zip(what.recipe.layers, what.closures, strict=True):
+        for layer in what.recipe.layers:
             scratch = Path(tempfile.mkdtemp(prefix="build-", dir=self._scratch))
             try:
-                tree = await self._compose(layer, packages, what.directory, scratch, title, on_progress)
+                tree = await self._compose(layer, what.directory, scratch, title, on_progress)
                 on_progress(Progress(title, "packing"))
                 diff_ids.append(await self._add(tree, scratch / "layer.tar"))
             finally:
@@ -76,7 +72,6 @@ class Builder:
     async def _compose(
         self,
         layer: LayerRecipe,
-        packages: tuple[debian.Package, ...],
         directory: Path,
         scratch: Path,
         title: str,
@@ -87,13 +82,13 @@ class Builder:
             tree.put(path, Node(layer.mode(path)))
         for path, target in layer.links.items():
             tree.put(path, Node(0o777, target=target))
-        if packages:
-            on_progress(Progress(title, "fetching", 0, len(packages)))
-            files = await debian.fetch(packages, self._cache / "debian")
-            on_progress(Progress(title, "unpacking", 0, len(packages)))
+        if layer.packages:
+            on_progress(Progress(title, "fetching"))
+            files = await self._apt.fetch(await self._apt.closure(layer.packages))
+            on_progress(Progress(title, "unpacking"))
             await debian.add_packages(tree, files, scratch)
         for path, package in layer.package_files.items():
-            tree.put(path, await debian.file_of(package, path, self._cache / "debian", scratch))
+            tree.put(path, await self._apt.file_of(package, path, scratch))
         if layer.go is not None:
             on_progress(Progress(title, "compiling"))
             program = await golang.compile_program(directory / layer.go.source, self._cache)

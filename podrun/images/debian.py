@@ -35,28 +35,74 @@ class Package:
         return f"{name}={version}" if architecture == "all" else f"{name}:{architecture}={version}"
 
 
-async def closure(names: Sequence[str]) -> tuple[Package, ...]:
-    """The packages and everything they depend on (no recommendations), as if nothing were installed."""
-    text = await _run(
-        "apt-get", "install", "--print-uris", "-qq", "--no-install-recommends",
-        "-o", "Dir::State::status=/dev/null", *names,
-    )  # fmt: skip
-    found = [Package(file, digest) for file, digest in re.findall(r"^'[^']+' (\S+\.deb) \d+ ?(\S*)$", text, re.M)]
-    if not found:
-        raise RecipeError(f"apt-get knows no such packages: {' '.join(names)} (run apt-get update)")
-    return tuple(found)
+class Apt:
+    """apt-get as a source of packages; the machine's own lists and caches stay as they are."""
 
+    def __init__(self, cache: Path, lists: Path | None = None) -> None:
+        """`cache` keeps what is fetched. `lists` are the package lists to begin with; None: the machine's own."""
+        self._cache = cache
+        self._lists = lists
 
-async def fetch(packages: Sequence[Package], cache: Path) -> list[Path]:
-    """The packages' files in `cache`, fetched where they are missing."""
-    cache.mkdir(parents=True, exist_ok=True)
-    missing = [package for package in packages if not (cache / package.file).exists()]
-    if missing:
-        with tempfile.TemporaryDirectory(prefix="fetch-", dir=cache) as scratch:
-            await _run("apt-get", "download", "-qq", *(package.exact for package in missing), directory=Path(scratch))
-            for package in missing:
-                os.rename(Path(scratch) / package.file, cache / package.file)
-    return [cache / package.file for package in packages]
+    async def closure(self, names: Sequence[str]) -> tuple[Package, ...]:
+        """The packages and everything they depend on (no recommendations), as if nothing were installed.
+
+        Where the lists do not know them (a fresh machine has none), newer ones are fetched, once. Raises RecipeError.
+        """
+        try:
+            return await self._closure(names)
+        except RecipeError:
+            own = self._cache / "lists"
+            if self._lists == own:
+                raise
+            await self._update(own)
+            return await self._closure(names)
+
+    async def _closure(self, names: Sequence[str]) -> tuple[Package, ...]:
+        nothing_installed = ("-o", "Dir::State::status=/dev/null")
+        text = await self._run("install", "--print-uris", "--no-install-recommends", *nothing_installed, *names)
+        found = re.findall(r"^'[^']+' (\S+\.deb) \d+ ?(\S*)$", text, re.M)
+        if not found:
+            raise RecipeError(f"apt-get knows no such packages: {' '.join(names)}")
+        return tuple(Package(file, digest) for file, digest in found)
+
+    async def _update(self, lists: Path) -> None:
+        (lists / "partial").mkdir(parents=True, exist_ok=True)
+        self._lists = lists
+        await self._run("update")
+
+    async def fetch(self, packages: Sequence[Package]) -> list[Path]:
+        """The packages' files, fetched where they are missing. Raises RecipeError."""
+        self._cache.mkdir(parents=True, exist_ok=True)
+        missing = [package for package in packages if not (self._cache / package.file).exists()]
+        if missing:
+            with tempfile.TemporaryDirectory(prefix="fetch-", dir=self._cache) as scratch:
+                await self._run("download", *(package.exact for package in missing), directory=Path(scratch))
+                for package in missing:
+                    os.rename(Path(scratch) / package.file, self._cache / package.file)
+        return [self._cache / package.file for package in packages]
+
+    async def file_of(self, package: str, path: str, scratch: Path) -> Node:
+        """One file of a package: of the installed one where it is installed, else fetched. Raises RecipeError."""
+        if await installed(package) and os.path.isfile(path):
+            facts = os.stat(path)
+            return Node(facts.st_mode & 0o7777, Path(path), mtime=int(facts.st_mtime))
+        itself = [one for one in await self.closure([package]) if one.file.startswith(f"{package}_")]
+        tree = Tree()
+        below = Path(tempfile.mkdtemp(dir=scratch))
+        await add_packages(tree, await self.fetch(itself), below)
+        node = tree.get(path)
+        if node is None or node.is_directory:
+            raise RecipeError(f"the Debian package {package} has no file {path}")
+        return node
+
+    async def _run(self, command: str, *arguments: str, directory: Path | None = None) -> str:
+        # apt-get keeps what it makes of the lists in files that are the machine's; and its user _apt cannot write here
+        options = ["-qq"]
+        for option in ("APT::Sandbox::User=root", "Dir::Cache::pkgcache=", "Dir::Cache::srcpkgcache="):
+            options += ["-o", option]
+        if self._lists is not None:
+            options += ["-o", f"Dir::State::lists={self._lists}"]
+        return await _run("apt-get", command, *options, *arguments, directory=directory)
 
 
 async def add_packages(tree: Tree, files: Sequence[Path], scratch: Path) -> None:
@@ -92,38 +138,14 @@ def _add_archive(tree: Tree, archive: Path, directory: Path) -> None:
             tree.put(path, replace(node, uid=entry.uid, gid=entry.gid, mtime=int(entry.mtime)))
 
 
-async def file_of(package: str, path: str, cache: Path, scratch: Path) -> Node:
-    """One file of a package: of the installed one where it is installed, else fetched. Raises RecipeError."""
-    if await _installed(package) and os.path.isfile(path):
-        facts = os.stat(path)
-        return Node(facts.st_mode & 0o7777, Path(path), mtime=int(facts.st_mtime))
-    tree = Tree()
-    below = Path(tempfile.mkdtemp(dir=scratch))
-    await add_packages(tree, await fetch([await _candidate(package)], cache), below)
-    node = tree.get(path)
-    if node is None or node.is_directory:
-        raise RecipeError(f"the Debian package {package} has no file {path}")
-    return node
-
-
-async def version(package: str) -> str:
-    """The version that `file_of` takes a file from; raises RecipeError when apt knows no such package."""
-    return await _installed(package) or (await _candidate(package)).file
-
-
-async def _candidate(package: str) -> Package:
-    """The package itself, as apt would fetch it."""
-    return next(one for one in await closure([package]) if one.file.startswith(f"{package}_"))
-
-
-async def _installed(package: str) -> str:
+async def installed(package: str) -> str:
     """The version of an installed package, "" when it is not."""
     try:
         text = await _run("dpkg-query", "-W", "-f", "${db:Status-Status} ${Version}", package)
     except RecipeError:
         return ""
-    state, _, found = text.partition(" ")
-    return found if state == "installed" else ""
+    state, _, version = text.partition(" ")
+    return version if state == "installed" else ""
 
 
 async def _run(*argv: str, directory: Path | None = None, output: int = asyncio.subprocess.PIPE) -> str:

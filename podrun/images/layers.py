@@ -23,6 +23,7 @@ from typing import Any, cast
 
 from podrun.images.disk import remove_tree, sync_directory, write_durably
 from podrun.images.model import Limits
+from podrun.kernel.paths import sync_file_system
 
 _UNPACK = Path(__file__).with_name("unpack.py")
 
@@ -161,7 +162,11 @@ class Layers:
     def _publish(self, scratch: Path, facts: LayerFacts) -> None:
         path = self.path(facts.diff_id)
         # Renamed before its files are on disk, the layer could be found empty after a power cut.
-        os.sync()
+        fd = os.open(scratch, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            sync_file_system(fd)
+        finally:
+            os.close(fd)
         write_durably(path.with_suffix(".json"), json.dumps(asdict(facts)))
         try:
             os.rename(scratch, path)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from podrun.images import golang
+from podrun.images import debian, golang
 from podrun.images.model import Image, Progress, Source
 from podrun.images.recipe import RecipeError, read
 from podrun.images.store import ImageStore
@@ -218,3 +218,39 @@ async def test_a_package_that_nobody_has(store: ImageStore, tmp_path: Path) -> N
     path.write_text("names: [a]\nlayers: [{packages: [no-such-package-anywhere]}]\n")
     with pytest.raises(RecipeError, match="no-such-package-anywhere"):
         await store.build(path)
+
+
+async def test_a_machine_with_empty_package_lists_gets_its_own(tmp_path: Path) -> None:
+    """As a fresh Debian is: apt-get knows nothing until its first update. The machine's own lists are left alone."""
+    (tmp_path / "empty/partial").mkdir(parents=True)
+    apt = debian.Apt(tmp_path / "cache", lists=tmp_path / "empty")
+    (package,) = [one for one in await apt.closure(["busybox-static"]) if one.file.startswith("busybox-static_")]
+    (file,) = await apt.fetch([package])
+    assert file.stat().st_size > 100_000
+    assert os.listdir(tmp_path / "empty") == ["partial"]
+
+
+async def test_one_file_of_a_package_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def nothing(package: str) -> str:
+        return ""
+
+    monkeypatch.setattr(debian, "installed", nothing)
+    node = await debian.Apt(tmp_path / "cache").file_of("busybox-static", "/bin/busybox", tmp_path)
+    assert isinstance(node.content, Path)
+    assert node.content.stat().st_size > 1 << 20
+    with pytest.raises(RecipeError, match="the Debian package busybox-static has no file /bin/none"):
+        await debian.Apt(tmp_path / "cache").file_of("busybox-static", "/bin/none", tmp_path)
+
+
+async def test_what_is_built_and_unchanged_needs_no_packages(
+    store: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = tmp_path / "a.yaml"
+    recipe.write_text("names: [a]\nlayers: [{packages: [busybox-static]}]\n")
+    image = await store.build(recipe)
+
+    async def unreachable(*argv: str, **_: object) -> str:
+        raise RecipeError(f"{argv[0]} was asked")
+
+    monkeypatch.setattr(debian, "_run", unreachable)
+    assert await store.build(recipe) == image
