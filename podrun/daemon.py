@@ -178,7 +178,7 @@ class _Daemon:
         stack.push_async_callback(node.stop)
         await supervisor.start()
         stack.push_async_callback(supervisor.stop)
-        scheduler = Scheduler(store, recorder, settings.node)
+        scheduler = Scheduler(store, recorder, settings.node, bound=supervisor.meet)
         scheduler.start()
         stack.push_async_callback(scheduler.stop)
 

@@ -73,10 +73,21 @@ def message(found: Misfit | None) -> str:
 
 
 class Scheduler:
-    """Binds pods of the store to the node `name`."""
+    """Binds pods of the store to the node `name`.
 
-    def __init__(self, store: Store, recorder: Recorder, name: str, clock: Callable[[], float] = time.time) -> None:
+    `bound` is told of each pod at once, while its binding is on its way to the disk: nothing has to wait for that.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        recorder: Recorder,
+        name: str,
+        clock: Callable[[], float] = time.time,
+        bound: Callable[[Object], None] = lambda _: None,
+    ) -> None:
         self._store, self._recorder, self._name, self._clock = store, recorder, name, clock
+        self._bound = bound
         self._assumed: dict[str, Pod] = {}
         self._unsubscribe: list[Callable[[], None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -124,7 +135,12 @@ class Scheduler:
         found = misfit(pod, view, self._placed(pod))
         if found is None:
             self._assumed[pod.uid] = pod
-            self._begin(self._bind(pod, view))
+            labels = {key: view.labels[key] for key in _TOPOLOGY if key in view.labels}
+            now = self._clock()
+            self._begin(self._bind(pod, labels, now))
+            text = f"Successfully assigned {pod.metadata.namespace}/{pod.metadata.name} to {self._name}"
+            self._recorder.pod(pod, "Normal", "Scheduled", text, component=SCHEDULER)
+            self._bound(bind(obj, self._name, labels, now))
         else:
             self._say_not(pod, "Unschedulable", message(found))
 
@@ -142,10 +158,7 @@ class Scheduler:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _bind(self, pod: Pod, node: NodeView) -> None:
-        now = self._clock()
-        labels = {key: node.labels[key] for key in _TOPOLOGY if key in node.labels}
-
+    async def _bind(self, pod: Pod, labels: Mapping[str, str], now: float) -> None:
         def bound(current: Object | None) -> Decision:
             if current is None or current["metadata"]["uid"] != pod.uid or current["spec"].get("nodeName"):
                 return None
@@ -156,11 +169,8 @@ class Scheduler:
         except ApiError as error:
             if error.code != 404:
                 log.error("pod %s was not bound: %s", pod, error)
-            return
         finally:
             self._assumed.pop(pod.uid, None)
-        text = f"Successfully assigned {pod.metadata.namespace}/{pod.metadata.name} to {self._name}"
-        self._recorder.pod(pod, "Normal", "Scheduled", text, component=SCHEDULER)
 
     def _say_not(self, pod: Pod, reason: str, text: str, *, tell: bool = True) -> None:
         """Set PodScheduled to False, and tell why, unless that was said before."""

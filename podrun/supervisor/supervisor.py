@@ -46,7 +46,7 @@ class Supervisor:
         await services.runtime.start()
         services.recorder.start()
         for obj in services.store.list("pods"):
-            self._meet(obj)
+            self.meet(obj)
         await self._bury_strangers()
         for resource, handler in (
             ("pods", self._on_pod),
@@ -110,10 +110,10 @@ class Supervisor:
             if worker := self._workers.get(uid):
                 worker.deleted()
             return
-        self._meet(event.object)
+        self.meet(event.object)
 
-    def _meet(self, obj: Object) -> None:
-        """A pod has come or changed."""
+    def meet(self, obj: Object) -> None:
+        """A pod has come or changed; also called for one whose binding is still on its way to the disk."""
         uid = obj["metadata"]["uid"]
         if worker := self._workers.get(uid):
             worker.update(obj)
