@@ -15,12 +15,13 @@ import fcntl
 import os
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from podrun.images import archive, build, manifests, recipe, reference
 from podrun.images.credentials import of_file
 from podrun.images.disk import remove_tree
-from podrun.images.downloads import Downloads
 from podrun.images.index import Contents, Index, Record
 from podrun.images.intake import take_in
 from podrun.images.layers import LayerRefused, Layers, Piece
@@ -35,8 +36,10 @@ from podrun.images.model import (
     Source,
     ignore_progress,
 )
-from podrun.images.pull import Pull, PullFailed, places
 from podrun.images.reference import Reference
+
+if TYPE_CHECKING:
+    from podrun.images.downloads import Downloads
 
 _NO_MIRRORS: Mapping[str, Sequence[str]] = {}
 _DEFAULT_LIMITS = Limits()
@@ -92,7 +95,6 @@ class ImageStore:
         self._layers = Layers(root / "layers", self._scratch, limits)
         self._limits = limits
         self._mirrors = mirrors
-        self._downloads = Downloads(root / "downloads")
         self._docker_config = docker_config
         self._pulls: dict[tuple[str, tuple[Credentials, ...]], _Coming] = {}
         self._known: tuple[Contents, dict[str, Image]] = (Contents(), {})
@@ -125,7 +127,10 @@ class ImageStore:
         async with self._adding():
             if found is None or not self._complete(contents.images[found]):
                 builder = build.Builder(self._layers, self._root / "build", self._scratch)
-                configuration = await builder.build(what, on_progress)
+                try:
+                    configuration = await builder.build(what, on_progress)
+                except LayerRefused as error:
+                    raise recipe.RecipeError(f"{path}: {error}") from None
                 found = build.image_id(configuration)
                 diff_ids = manifests.diff_ids_of(configuration)
                 record = Record(configuration, diff_ids, Source.BUILT, what.recipe.stand_in, what.key)
@@ -175,6 +180,8 @@ class ImageStore:
         return self._images()[image_id]
 
     async def _pull(self, wanted: Reference, given: Sequence[Credentials], on_progress: OnProgress) -> str:
+        from podrun.images.pull import Pull, PullFailed, places  # late, as `_downloads`
+
         logins: list[Credentials | None] = [*given, *self._machine_logins(wanted)]
         where = places(wanted, self._mirrors.get(wanted.domain, ()))
         pull = Pull(wanted, self._layers, self._downloads, on_progress)
@@ -195,6 +202,13 @@ class ImageStore:
             self._name(pulled.id, record, () if wanted.digest else (str(wanted),))
         on_progress(Progress(wanted.familiar, "done"))
         return pulled.id
+
+    @cached_property
+    def _downloads(self) -> Downloads:
+        # aiohttp takes 100 ms to import: who lists, loads or builds images does without
+        from podrun.images.downloads import Downloads
+
+        return Downloads(self._root / "downloads")
 
     def _machine_logins(self, wanted: Reference) -> tuple[Credentials, ...]:
         return of_file(self._docker_config, wanted) if self._docker_config is not None else ()
