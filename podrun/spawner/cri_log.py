@@ -66,7 +66,7 @@ class Lines:
 def _has_long_line(data: bytes) -> bool:
     """A line of more than LONGEST covers a whole aligned half of that: look for one without a newline."""
     half = LONGEST // 2
-    return any(data.find(b"\n", start, start + half) < 0 for start in range(0, len(data) - LONGEST, half))
+    return any(data.find(b"\n", start, start + half) < 0 for start in range(0, len(data) - half, half))
 
 
 def _cut(line: bytes, stamp: bytes) -> bytes:

@@ -201,7 +201,9 @@ class Spawner:
         start = _Start(started, peer, number)
         self._starting[spawn.id] = start
         if spawn.kind != "exec":
-            self.records.begin(_process(started, 0))
+            self.records.begin(start.as_running().process)
+            # Before the process can write: its log file is there when its start is answered, as containerd has it.
+            self._follow(start.as_running())
         start.patience = self.loop.later(spawn.seconds, partial(self._give_up, start))
         self.loop.watch(started.report.fileno(), lambda events: self._heard(start))
 
@@ -233,8 +235,8 @@ class Spawner:
         started = start.launch
         started.report.close()
         del self._starting[started.spawn.id]
-        process = _process(started, started.ready_at)
-        running = Running(process, started.pidfd, started.held)
+        running = start.as_running()
+        process = running.process
         held = {"pidfd": started.pidfd, **started.held}
         answer = Spawned(process.id, process.pid, process.start_time, process.started_at, tuple(held), started.timings)
         start.peer.send(start.number, answer, held.values())
@@ -244,9 +246,8 @@ class Spawner:
         else:
             self.records.begin(process)
         self.add_running(running)
-        followed = running.followed()
-        if followed is not None:
-            self.log.follow(followed)
+        if "terminal" in running.held:
+            self._follow(running)
         self._now_quiet()
 
     def _failed(self, start: _Start) -> None:
@@ -271,8 +272,14 @@ class Spawner:
         self.running[running.process.id] = running
         self.loop.watch(running.pidfd, lambda events: self._reap(running))
 
+    def _follow(self, running: Running) -> None:
+        followed = running.followed()
+        if followed is not None:
+            self.log.follow(followed)
+
     def _followed(self) -> Iterable[Followed]:
-        return [followed for running in self.running.values() if (followed := running.followed()) is not None]
+        every = [*self.running.values(), *(start.as_running() for start in self._starting.values())]
+        return [followed for running in every if (followed := running.followed()) is not None]
 
     # Ends
 
@@ -352,9 +359,7 @@ class Spawner:
         if request.log is not None:
             running.process = _adopted(running.process, request.log)
             self.records.begin(running.process)
-        followed = running.followed()
-        if followed is not None:
-            self.log.follow(followed)
+        self._follow(running)
 
     # Leaving
 
@@ -405,16 +410,17 @@ class _Start:
     patience: Timer | None = None
     answered: bool = False
 
+    def as_running(self) -> Running:
+        """What it will be once its execve has succeeded."""
+        started, spawn = self.launch, self.launch.spawn
+        process = Process(spawn.id, spawn.kind, started.pid, started.start_time, started.ready_at, log=spawn.stdio.log)
+        return Running(process, started.pidfd, started.held)
+
 
 class _Refused(Exception):
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.message)
         self.failure = failure
-
-
-def _process(started: Launch, started_at: int) -> Process:
-    spawn = started.spawn
-    return Process(spawn.id, spawn.kind, started.pid, started.start_time, started_at, log=spawn.stdio.log)
 
 
 def _with_held(running: Running) -> Process:

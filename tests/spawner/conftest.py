@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 from collections.abc import AsyncIterator, Sequence
@@ -95,7 +96,7 @@ class Box:
         return exited, self.lines(spawn.id)
 
     def lines(self, process_id: str) -> list[str]:
-        text = (self.logs / f"{process_id}.log").read_text()
+        text = (self.logs / f"{process_id}.log").read_text(errors="replace")
         return [line.split(" ", 3)[3] for line in text.splitlines()]
 
     @staticmethod
@@ -144,5 +145,8 @@ async def box(tmp_path: Path, busybox: Path) -> AsyncIterator[Box]:
 
 def descriptors_of(pid: int) -> list[str]:
     """What a process has open, without the changing numbers of pipes and sockets."""
-    found = [os.readlink(f"/proc/{pid}/fd/{number}") for number in os.listdir(f"/proc/{pid}/fd")]
-    return sorted(name.split(":")[0] for name in found)
+    found: list[str] = []
+    for number in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):  # the one that listed the others
+            found.append(os.readlink(f"/proc/{pid}/fd/{number}").split(":")[0])
+    return sorted(found)

@@ -31,7 +31,7 @@ def test_it_is_tiny(machine: str) -> None:
 def test_arm64_code_is_the_one_checked_by_hand() -> None:
     words = pause.program("aarch64")[64 + 2 * 56 :]
     assert words[:16].hex() == "092e8cd2" + "a96eaef2" + "a90cc0f2" + "e90f1ff8"
-    assert words[-4:].hex() == "eaffff17", "the last line goes back to `again`"
+    assert words[-4:].hex() == "e9ffff17", "the last line goes back to `again`"
 
 
 def test_other_machines_are_refused() -> None:
