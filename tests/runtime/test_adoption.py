@@ -36,7 +36,7 @@ async def test_a_new_podrund_adopts_what_runs_and_hears_what_ended(machine: Mach
     await after.runtime.start()
     machine.runtime = after.runtime
     assert after.runtime.status(lasting) == before
-    ended = after.runtime.status(ending)
+    ended = await after.until(ending)  # told at once, or when the log's last line is written
     assert (ended.state, ended.exit_code) == (State.EXITED, 6)
     assert [event.kind for event in after.events] == ["container-exited"]
     assert after.runtime.sandbox_status(pod.id) == pod
