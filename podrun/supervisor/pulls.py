@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import time
 from collections.abc import Sequence
 
 from podrun.api.pod import Pod
+from podrun.images.credentials import of_file, of_secrets
 from podrun.images.model import Credentials, Image, ImageError, Reason, Source
+from podrun.images.reference import parse
 from podrun.lifecycle import backoff
 from podrun.lifecycle.observed import Backoff
 from podrun.store.store import Store
@@ -24,7 +24,7 @@ class Pulls:
         self, images: Images, store: Store, recorder: Recorder, options: Options, clock: Clock = time.time
     ) -> None:
         self._images, self._store, self._recorder, self._clock = images, store, recorder, clock
-        self._policy = options.image_pull
+        self._policy, self._docker_config = options.image_pull, options.docker_config
         self._backoffs: dict[tuple[str, str], Backoff] = {}
         self._errors: dict[tuple[str, str], str] = {}
         self._pulled_with_secret: dict[str, set[tuple[str, str]]] = {}
@@ -76,7 +76,7 @@ class Pulls:
         self._errors.pop(key, None)
         self._tell(pod, container, "Normal", "Pulling", f'Pulling image "{reference}"')
         started = self._clock()
-        secrets, credentials = self._credentials(pod)
+        secrets, credentials = self._credentials(pod, reference)
         try:
             image = await self._images.pull(reference, credentials)
         except ImageError as error:
@@ -111,17 +111,18 @@ class Pulls:
     def _secrets(self, pod: Pod) -> list[tuple[str, str]]:
         return [(pod.metadata.namespace, ref.name) for ref in pod.spec.image_pull_secrets]
 
-    def _credentials(self, pod: Pod) -> tuple[list[tuple[str, str]], list[Credentials]]:
-        """The pull secrets that have credentials, and those; the image store keeps to the right registry."""
+    def _credentials(self, pod: Pod, reference: str) -> tuple[list[tuple[str, str]], tuple[Credentials, ...]]:
+        """(pull secrets that have a log-in for the image, all its log-ins: those, then the node's own)"""
+        image = parse(reference)
         used: list[tuple[str, str]] = []
-        found: list[Credentials] = []
+        found: tuple[Credentials, ...] = ()
         for namespace, name in self._secrets(pod):
             secret = self._store.get("secrets", namespace, name)
-            made = _from_secret(secret.get("data") or {}) if secret is not None else []
-            if made:
+            own = of_secrets([secret], image) if secret is not None else ()
+            if own:
                 used.append((namespace, name))
-                found += made
-        return used, found
+                found += own
+        return used, found + of_file(self._docker_config, image)
 
 
 def _shown(reference: str, error: ImageError) -> tuple[str, str]:
@@ -129,27 +130,6 @@ def _shown(reference: str, error: ImageError) -> tuple[str, str]:
     if error.reason is Reason.REGISTRY_UNAVAILABLE:
         return str(error.reason), f"image pull failed for {reference} because the registry is unavailable: {error}"
     return str(Reason.PULL), error.message
-
-
-def _from_secret(data: dict[str, str]) -> list[Credentials]:
-    """The credentials in a kubernetes.io/dockerconfigjson or dockercfg Secret; nothing for one that holds none."""
-    try:
-        if ".dockerconfigjson" in data:
-            entries = json.loads(base64.b64decode(data[".dockerconfigjson"])).get("auths", {})
-        elif ".dockercfg" in data:
-            entries = json.loads(base64.b64decode(data[".dockercfg"]))
-        else:
-            return []
-        return [_login(entry) for entry in entries.values()]
-    except (ValueError, AttributeError):
-        return []
-
-
-def _login(entry: dict[str, str]) -> Credentials:
-    username, password = entry.get("username", ""), entry.get("password", "")
-    if entry.get("auth"):
-        username, _, password = base64.b64decode(entry["auth"]).decode().partition(":")
-    return Credentials(username, password, entry.get("identitytoken", ""))
 
 
 def _go_milliseconds(seconds: float) -> str:
