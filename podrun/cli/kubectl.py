@@ -14,12 +14,12 @@ EXAMPLES = """\
 examples:
   podrun kubectl get pods -A
   podrun kubectl logs catalog -f
-Everything after `kubectl` is kubectl's own; see `podrun kubectl -h`.
+  podrun kubectl -h                everything after `kubectl` is kubectl's own
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("words", nargs=argparse.REMAINDER, metavar="...", help="kubectl's arguments")
+    parser.add_argument("words", nargs="*", metavar="...", help="kubectl's arguments")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from podrun.cli.client import Client, path_of
 from podrun.cli.errors import OK
 from podrun.layout import api_socket
+
+TYPE_CHECKING = False  # as typing.TYPE_CHECKING, whose import takes 3 ms
+if TYPE_CHECKING:
+    from typing import Any
 
 EXAMPLES = """\
 examples:
