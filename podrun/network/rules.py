@@ -68,12 +68,12 @@ table ip {TABLE} {{
     }}
     chain arriving {{
         type nat hook prerouting priority dstnat; policy accept;
-        iifname {ours} ip daddr {self.api_address} tcp dport 443 redirect to :{self.api_port}
+        iifname {ours} ip daddr {self.api_address} tcp dport 443 dnat to {self.api_address}:{self.api_port}
 {ports}
     }}
     chain from-here {{
         type nat hook output priority -100; policy accept;
-        ip daddr {self.api_address} tcp dport 443 redirect to :{self.api_port}
+        ip daddr {self.api_address} tcp dport 443 dnat to {self.api_address}:{self.api_port}
 {ports}
     }}
     chain leaving {{
