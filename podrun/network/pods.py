@@ -5,6 +5,7 @@ start ──> reserve(uid) ──> wire(...) ──> [the child sends pod_batch]
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import ipaddress
@@ -114,11 +115,19 @@ class PodNetwork:
             if wire not in holders.values():
                 _try_bind(port)
 
-    async def connect(self, wire: Wire, ports: Sequence[HostPort] = ()) -> None:
-        """Do the host's part once the pod's namespace has its link. Raises OSError, HostPortTaken, RulesRefused."""
+    async def connect(self, wire: Wire, ports: Sequence[HostPort] = (), *, crowded: bool = False) -> None:
+        """Do the host's part once the pod's namespace has its link. Raises OSError, HostPortTaken, RulesRefused.
+
+        `crowded` says that other pods are being wired: the kernel's network lock is then waited for (milliseconds) in a
+        thread and not on the loop, which is dearer only when the lock is free.
+        """
         self.check_ports(wire, ports)
         index = socket.if_nametoindex(wire.link)
-        netlink.send(host_batch(wire, index, loopback=bool(ports), ipv6=self._ipv6))
+        batch = host_batch(wire, index, loopback=bool(ports), ipv6=self._ipv6)
+        if crowded:
+            await asyncio.to_thread(netlink.send, batch)
+        else:
+            netlink.send(batch)
         if ports:
             self._claim(wire, ports)
             try:

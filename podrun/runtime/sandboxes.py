@@ -130,7 +130,7 @@ class Sandboxes:
         self._live[sandbox_id] = sandbox
         undo.callback(self._live.pop, sandbox_id, None)
         if sandbox.wire is not None:
-            await host.network.connect(sandbox.wire, host_ports(config))
+            await host.network.connect(sandbox.wire, host_ports(config), crowded=bool(self._early))
         if not sandbox.ready:
             raise OSError("pause ended at once")
         return sandbox
