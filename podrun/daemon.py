@@ -138,7 +138,9 @@ class _Daemon:
 
         machine = Machine.look(layout.state)
         recorder = Recorder(store, settings.node, time_scale=settings.time_scale)
-        images = ImageStore(layout.images, mirrors=settings.registry_mirrors)
+        images = ImageStore(
+            layout.images, mirrors=settings.registry_mirrors, docker_config=Path("~/.docker/config.json").expanduser()
+        )
         runtime = await self._runtime(stack)
         options = Options(
             node_name=settings.node,

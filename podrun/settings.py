@@ -40,10 +40,6 @@ class Settings(BaseModel):
     """A debug container with a target sees the target's volumes."""
     registry_mirrors: dict[str, tuple[str, ...]] = {}
     """Registry (docker.io) to the addresses asked before it, in order."""
-    max_pods: Annotated[int, Field(ge=1, le=10_000)] = 250
-    container_log_max_size: Annotated[int, Field(ge=4096)] = 10 << 20
-    """Bytes at which a container's log is rotated."""
-    container_log_max_files: Annotated[int, Field(ge=2)] = 5
 
     @field_validator("listen")
     @classmethod

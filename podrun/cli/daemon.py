@@ -56,7 +56,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="REGISTRY=URL",
         help="ask URL before REGISTRY (docker.io=http://127.0.0.1:5000); may be repeated",
     )
-    parser.add_argument("--max-pods", type=int, metavar="N", help="pods that this node takes (default: 250)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -71,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     from podrun import settings
 
-    names = ("listen", "certificate_names", "node_name", "time_scale", "seccomp_default", "debug_mounts", "max_pods")
+    names = ("listen", "certificate_names", "node_name", "time_scale", "seccomp_default", "debug_mounts")
     options = {name: getattr(arguments, name) for name in names}
     options["registry_mirrors"] = _mirrors(arguments.registry_mirror)
     try:

@@ -48,6 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
     if os.geteuid() != 0:
         raise CommandError("images belong to root", "run it with sudo", NOT_ROOT)
     from podrun import settings
+    from podrun.images.archive import ArchiveError
+    from podrun.images.layers import LayerRefused
     from podrun.images.model import ImageError
     from podrun.images.recipe import RecipeError
     from podrun.images.store import ImageStore
@@ -57,12 +59,12 @@ def run(arguments: argparse.Namespace) -> int:
         mirrors = settings.load(layout.config, {}).registry_mirrors
     except settings.SettingsError as error:
         raise CommandError(str(error), code=USAGE) from None
-    store = ImageStore(layout.images, mirrors=mirrors)
+    store = ImageStore(layout.images, mirrors=mirrors, docker_config=Path("~/.docker/config.json").expanduser())
     try:
         return _ACTIONS[arguments.action](store, arguments)
     except ImageError as error:
         raise CommandError(f"{error.reference}: {error.message}", code=FAILED) from None
-    except RecipeError as error:
+    except (ArchiveError, LayerRefused, RecipeError) as error:
         raise CommandError(str(error), code=FAILED) from None
 
 
