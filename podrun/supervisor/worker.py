@@ -89,7 +89,10 @@ class PodWorker:
         self.pod = self.resizing.allocated(Pod.of(obj), self._others())
         if self.pod.metadata.deletion_timestamp:
             self._leave()
-        if (before.spec, before.metadata) != (self.pod.spec, self.pod.metadata) or self._ours_is_lost(obj):
+        if (before.spec, before.metadata) != (self.pod.spec, self.pod.metadata):
+            self.refresh_volumes()  # downward API files hold labels, annotations and resources
+            self.wake()
+        elif self._ours_is_lost(obj):
             self.wake()
 
     def _ours_is_lost(self, obj: Object) -> bool:
@@ -237,6 +240,8 @@ class PodWorker:
 
     async def _synced(self) -> float | None:
         observed = self.observe()
+        if (linger := self._sync.lingers(observed)) > 0:
+            return linger
         if (begun := self._sync.as_begun(observed)) is not None:
             self.publish(begun)
         self.resizing.settle(observed)
