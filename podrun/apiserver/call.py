@@ -34,6 +34,10 @@ class Call:
     warnings: list[str] = field(default_factory=list)
     """Texts of `Warning: 299` headers of the answer."""
 
+    def __post_init__(self) -> None:
+        if self.kind.deprecation:
+            self.warnings.append(self.kind.deprecation)
+
     @property
     def query(self) -> MultiMapping[str]:
         return self.request.query

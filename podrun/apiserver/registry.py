@@ -9,10 +9,12 @@ update is decided inside the store's write, against the latest state, and cannot
 
 from __future__ import annotations
 
+import random
 import time
 from typing import Any
 
 from podrun.api import managedfields, names, validation
+from podrun.api.allocation import allocate_changed, allocate_new, taken_by
 from podrun.api.defaults import apply_defaults
 from podrun.api.deletion import is_finished
 from podrun.api.errors import MODIFIED, Cause, bad_request, conflict, forbidden, invalid, not_found, unclassified
@@ -84,6 +86,8 @@ class Registry:
             obj = self.with_managed_fields(call, None, obj, now)
         self.check_namespace(call, completed.get("name", ""))
         obj = admission.admit_create(self.store, kind, obj)
+        if kind.resource == "services":
+            obj = allocate_new(obj, taken_by(self.store.accepted("services")), random.choice)
         obj = self.strategy(kind).create(obj)
         self._refuse_invalid(kind, obj, validation.validate_create(kind.kind, obj))
         call.warnings += validation.warnings(kind.kind, obj)
@@ -122,6 +126,8 @@ class Registry:
         strategy = self.strategy(kind)
         generation = old["metadata"].get("generation")
         new = {**new, "metadata": _inherited(new["metadata"], old["metadata"], generation)}
+        if kind.resource == "services" and not subresource:
+            new = allocate_changed(new, old, taken_by(self.store.accepted("services")), random.choice)
         prepare = strategy.subresources[subresource] if subresource else strategy.update
         new = prepare(new, old)
         self._refuse_invalid(kind, new, validation.validate_update(kind.kind, new, old, subresource))

@@ -10,11 +10,12 @@ trace and answered with a 500 that says nothing of it.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -60,8 +61,8 @@ OWN_PATHS = "/podrun/v1/"
 KEEP_ALIVE = 600.0
 LONGEST_LINE = 1 << 20
 """Bytes of a request line (exec puts whole scripts into it) and of a header."""
-STOP_SECONDS = 2.0
-_OBJECT_METHODS = {"get": "GET", "update": "PUT", "patch": "PATCH", "delete": "DELETE"}
+STOP_SECONDS = 1.0
+STREAMS = ("log", "exec", "attach")
 
 
 class ApiServer:
@@ -89,6 +90,7 @@ class ApiServer:
         self._subresources = Subresources(self._writes, self.signer, self._authenticator, self._authorizer, pods)
         self._tls: ssl.SSLContext | None = None
         self._runner: web.AppRunner | None = None
+        self._streams: set[asyncio.Task[Any]] = set()
         self._routes = routes
 
     @property
@@ -100,8 +102,17 @@ class ApiServer:
     def pods(self, pods: PodAccess | None) -> None:
         self._subresources.pods = pods
 
-    async def start(self, tls_socket: socket.socket | None, unix_socket: socket.socket | None) -> None:
-        """Serve on listening sockets; they stay open when the server stops (they belong to who made them)."""
+    async def start(
+        self,
+        tls_socket: socket.socket | None,
+        unix_socket: socket.socket | None,
+        *,
+        pods_socket: socket.socket | None = None,
+    ) -> None:
+        """Serve on listening sockets; they stay open when the server stops (they belong to who made them).
+
+        `pods_socket` is a second one with TLS: at the address by which pods know the API.
+        """
         await ensure_initial_objects(self.store, time.time())
         application = web.Application()
         for method, path, handler in self._routes:
@@ -118,19 +129,22 @@ class ApiServer:
             shutdown_timeout=STOP_SECONDS,
         )
         await self._runner.setup()
-        if tls_socket is not None:
+        if tls_socket is not None or pods_socket is not None:
             self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
             # A client may show a certificate of our CA; one that shows another is refused in the handshake.
             self._tls.verify_mode = ssl.CERT_OPTIONAL
             self.reload_certificates()
-            await web.SockSite(self._runner, tls_socket.dup(), ssl_context=self._tls, backlog=1024).start()
+            for listener in filter(None, (tls_socket, pods_socket)):
+                await web.SockSite(self._runner, listener.dup(), ssl_context=self._tls, backlog=1024).start()
         if unix_socket is not None:
             await web.SockSite(self._runner, unix_socket.dup(), backlog=128).start()
 
     async def stop(self) -> None:
-        """End all connections; watches and streams are cut."""
+        """Let short requests finish, cut watches and streams, close all connections."""
         if self._runner is not None:
+            for task in self._streams:
+                task.cancel()
             await self._runner.cleanup()
             self._runner = None
 
@@ -195,7 +209,8 @@ class ApiServer:
     async def _resource(self, request: web.Request, info: RequestInfo, user: User, kind: Kind) -> web.StreamResponse:
         self._check_path(info, kind)
         if info.subresource:
-            return await self._subresources.answer(request, info, user, kind)
+            answer = self._subresources.answer(request, info, user, kind)
+            return await (self._streamed(answer) if info.subresource in STREAMS else answer)
         if request.method == "HEAD" or info.verb not in kind.verbs:
             raise method_not_allowed()
         form = negotiate(request.headers.get("Accept", ""), shapes=kind.stored)
@@ -216,7 +231,7 @@ class ApiServer:
             case "list":
                 return await get_list(self.store, call)
             case "watch":
-                return await watch(self.store, call)
+                return await self._streamed(watch(self.store, call))
             case "create":
                 return await self._writes.create(call)
             case "update":
@@ -228,6 +243,16 @@ class ApiServer:
             case "deletecollection":
                 return await self._writes.delete_collection(call)
         raise method_not_allowed()
+
+    async def _streamed(self, answer: Coroutine[Any, Any, web.StreamResponse]) -> web.StreamResponse:
+        """An answer without an end of its own: `stop` does not wait for it."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._streams.add(task)
+        try:
+            return await answer
+        finally:
+            self._streams.discard(task)
 
     def _check_path(self, info: RequestInfo, kind: Kind) -> None:
         """Raises NotFound or MethodNotAllowed for paths that no resource of this kind has."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from podrun.api.validation.pod_qos import qos_class
+from podrun.api.validation.services import is_reachable_from_outside, needs_health_check
 
 Object = dict[str, Any]
 Create = Callable[[Object], Object]
@@ -171,6 +172,59 @@ def _finalize_namespace(new: Object, old: Object) -> Object:
     return with_part(new, "status", old)
 
 
+# Services
+
+
+def _create_service(obj: Object) -> Object:
+    return {**obj, "status": {"loadBalancer": {}}}
+
+
+def _update_service(new: Object, old: Object) -> Object:
+    """What no longer applies to a changed type goes, unless the client has changed it too (that is refused)."""
+    spec, stored = dict(new["spec"]), old["spec"]
+    to_name = spec["type"] == "ExternalName" != stored["type"]
+    if to_name:
+        if all(spec.get(key) == stored.get(key) for key in ("clusterIP", "clusterIPs")):
+            _drop(spec, "clusterIP", "clusterIPs")
+        for key in ("ipFamilies", "ipFamilyPolicy"):
+            if spec.get(key) == stored.get(key):
+                _drop(spec, key)
+        _drop(spec, "internalTrafficPolicy")
+    if stored["type"] in _ON_NODE and spec["type"] not in _ON_NODE:
+        known = {port.get("nodePort") for port in stored.get("ports") or []}
+        ports = spec.get("ports") or []
+        if all(port.get("nodePort") in known | {None, 0} for port in ports):
+            spec["ports"] = [{key: value for key, value in port.items() if key != "nodePort"} for port in ports]
+    gone = []
+    if is_reachable_from_outside(stored) and not is_reachable_from_outside(spec):
+        gone.append("externalTrafficPolicy")
+    if needs_health_check(stored) and not needs_health_check(spec):
+        gone.append("healthCheckNodePort")
+    if stored["type"] == "LoadBalancer" != spec["type"]:
+        gone += ["allocateLoadBalancerNodePorts", "loadBalancerClass"]
+    _drop(spec, *(key for key in gone if spec.get(key) == stored.get(key)))
+    status = old.get("status") or {}
+    if spec["type"] != "LoadBalancer":
+        status = {**status, "loadBalancer": {}}
+    return {**new, "spec": spec, "status": status}
+
+
+_ON_NODE = ("NodePort", "LoadBalancer")
+
+
+def _drop(spec: Object, *names: str) -> None:
+    for name in names:
+        spec.pop(name, None)
+
+
+def _update_slice(new: Object, old: Object) -> Object:
+    labels = new["metadata"].get("labels") != old["metadata"].get("labels")
+    changed = _next_generation(new, old, "endpoints", "ports", "addressType")
+    if labels and changed["metadata"].get("generation") == old["metadata"].get("generation"):
+        return _metadata(changed, generation=old["metadata"].get("generation", 0) + 1)
+    return changed
+
+
 def _first_generation(obj: Object) -> Object:
     return _metadata(obj, generation=1)
 
@@ -197,6 +251,11 @@ STRATEGIES: Mapping[str, Strategy] = {
         returns_deleted=True,
     ),
     "serviceaccounts": Strategy(returns_deleted=True),
+    "services": Strategy(
+        _create_service, _update_service, {"status": _status_update}, create_on_update=True, returns_deleted=True
+    ),
+    "endpoints": Strategy(create_on_update=True),
+    "endpointslices.discovery.k8s.io": Strategy(_first_generation, _update_slice),
     "events": Strategy(create_on_update=True),
     "leases.coordination.k8s.io": Strategy(create_on_update=True, unconditional_update=False),
     "runtimeclasses.node.k8s.io": Strategy(create_on_update=True, unconditional_update=False),

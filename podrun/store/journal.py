@@ -162,7 +162,8 @@ def _object_row(event: WatchEvent) -> tuple[str, str, str, int, bytes]:
 def _open(path: Path) -> sqlite3.Connection:
     # The file holds Secrets: nobody but root reads it. Its -wal file takes over the mode.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    # Nobody shares the file: whoever holds it goes on holding it, so there is no sense in waiting.
+    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0)
     try:
         # One podrun per database: a second one finds it locked instead of writing beside the first.
         database.execute("PRAGMA locking_mode = EXCLUSIVE")

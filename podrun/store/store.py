@@ -115,6 +115,19 @@ class Store:
                     found[event.key] = event.before
         return sorted(found.items(), key=lambda item: f"{item[0].namespace}/{item[0].name}")
 
+    def accepted(self, resource: str) -> Objects:
+        """As `list`, with the writes that are still on their way to the disk: for who gives out what must be unique."""
+        spaces = self._visible.get(resource, {})
+        found = {
+            Key(resource, space, name): one.object for space, names in spaces.items() for name, one in names.items()
+        }
+        for key, write in self._pending.items():
+            if key.resource == resource:
+                found.pop(key, None)
+                if write.event.type != "DELETED":
+                    found[key] = write.event.object
+        return list(found.values())
+
     # Writing
 
     async def create(self, resource: str, obj: Object) -> Object:

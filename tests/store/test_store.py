@@ -21,8 +21,12 @@ def config_map(name: str, namespace: str = "default", **data: str) -> Object:
     return {"metadata": {"name": name, "namespace": namespace}, "data": data}
 
 
-def with_data(obj: Object, **data: str) -> Object:
+def with_data(obj: Object, **data: Any) -> Object:
     return {**obj, "data": {**obj.get("data", {}), **data}}
+
+
+def with_datum(obj: Object, key: str) -> Object:
+    return with_data(obj, **{key: "1"})
 
 
 @pytest.fixture
@@ -80,7 +84,7 @@ async def test_an_update_needs_the_version_it_expects(store: Store) -> None:
 
 async def test_changes_made_at_once_do_not_overwrite_each_other(store: Store) -> None:
     await store.create("configmaps", config_map("a"))
-    changes = [store.modify("configmaps", "default", "a", partial(with_data, **{f"k{i}": "1"})) for i in range(15)]
+    changes = [store.modify("configmaps", "default", "a", partial(with_datum, key=f"k{i}")) for i in range(15)]
     await asyncio.gather(*changes)
     current = store.get("configmaps", "default", "a")
     assert current is not None
