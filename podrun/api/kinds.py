@@ -52,6 +52,8 @@ class Kind:
     subresources: Mapping[str, Subresource] = field(default_factory=dict)
     stored: bool = True
     alias_of: str = ""
+    deprecation: str = ""
+    """What every answer warns of, where Kubernetes wants clients to leave the kind."""
 
     @property
     def resource(self) -> str:
@@ -109,6 +111,8 @@ _NAMESPACE = {
 _SERVICE_ACCOUNT = {
     "token": Subresource("TokenRequest", ("create",), group="authentication.k8s.io", version="v1"),
 }
+_SERVICE = {"status": _status("Service")}
+_ENDPOINTS_DEPRECATED = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
 _NAMESPACE_VERBS = tuple(verb for verb in STORED_VERBS if verb != "deletecollection")
 _AUTHENTICATION = "authentication.k8s.io"
 _AUTHORIZATION = "authorization.k8s.io"
@@ -122,6 +126,7 @@ def _review(plural: str, kind: str, group: str, *, namespaced: bool = False) -> 
 _ROWS = (
     Kind("bindings", "Binding", verbs=("create",), stored=False),
     Kind("configmaps", "ConfigMap", short_names=("cm",)),
+    Kind("endpoints", "Endpoints", short_names=("ep",), deprecation=_ENDPOINTS_DEPRECATED),
     Kind("events", "Event", short_names=("ev",)),
     Kind(
         "namespaces",
@@ -136,6 +141,7 @@ _ROWS = (
     Kind("podtemplates", "PodTemplate"),
     Kind("secrets", "Secret"),
     Kind("serviceaccounts", "ServiceAccount", short_names=("sa",), subresources=_SERVICE_ACCOUNT),
+    Kind("services", "Service", short_names=("svc",), categories=("all",), subresources=_SERVICE),
     Kind("events", "Event", "events.k8s.io", short_names=("ev",), alias_of="events"),
     _review("selfsubjectreviews", "SelfSubjectReview", _AUTHENTICATION),
     _review("tokenreviews", "TokenReview", _AUTHENTICATION),
@@ -148,6 +154,7 @@ _ROWS = (
     Kind("rolebindings", "RoleBinding", _RBAC),
     Kind("roles", "Role", _RBAC),
     Kind("leases", "Lease", "coordination.k8s.io"),
+    Kind("endpointslices", "EndpointSlice", "discovery.k8s.io"),
     Kind("runtimeclasses", "RuntimeClass", "node.k8s.io", namespaced=False),
     Kind("priorityclasses", "PriorityClass", "scheduling.k8s.io", namespaced=False, short_names=("pc",)),
 )
