@@ -33,6 +33,8 @@ RETRY = 10.0
 LONGEST_WAIT = 60.0
 """A pod in back-off is looked at this often, so that its status shows it (the kubelet's resync interval)."""
 FIRST_MOUNT_RETRY, LONGEST_MOUNT_RETRY = 0.5, 122.0
+LINGER = 0.1
+"""Seconds that the end of a container which now waits in back-off stays untold."""
 
 
 class Sync:
@@ -61,12 +63,7 @@ class Sync:
             if wake_at is not None:
                 return wake_at
         worker.probes.begin(worker.pod)
-        actions = decide(
-            worker.pod,
-            observed,
-            restarting_all=worker.restarting_all,
-            policy=self._services.options.crash_loop,
-        )
+        actions = self._decide(observed)
         worker.remembered.backoffs.update(actions.backoffs)
         self._changed = self._errors = False
         try:
@@ -96,6 +93,30 @@ class Sync:
             replace(seen, state=ContainerState.RUNNING) if seen in gone else seen for seen in observed.containers
         )
         return replace(observed, containers=shown)
+
+    def lingers(self, observed: Observed) -> float:
+        """Seconds until the end of a container is told that now waits in back-off; 0 where there is more to do.
+
+        A kubelet hears of an end up to a second later. A moment of that is kept where nothing has to be done about
+        it, so that a client who waited for the restart before finds it running when it looks.
+        """
+        running = {
+            s.get("containerID"): s["name"]
+            for s in statuses.by_name(self._worker.status).values()
+            if "running" in s["state"]
+        }
+        news = [s for s in observed.containers if s.state is ContainerState.EXITED and s.status_id in running]
+        if not news or self._begun:
+            return 0.0
+        actions = self._decide(observed)
+        if not actions.idle or not {s.name for s in news} <= {h.name for h in actions.held}:
+            return 0.0
+        return min(max(s.finished_at for s in news) + LINGER - observed.now, LINGER)
+
+    def _decide(self, observed: Observed) -> Actions:
+        worker = self._worker
+        policy = self._services.options.crash_loop
+        return decide(worker.pod, observed, restarting_all=worker.restarting_all, policy=policy)
 
     # Volumes
 
