@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from podrun.network.netlink import IPv4
 from podrun.network.rules import TABLE, listing
 from podrun.network.wiring import LINK_PREFIX
 
@@ -51,9 +52,10 @@ class Obstacle:
 
 
 def obstacles(rules: str) -> list[Obstacle]:
-    """From `nft -j list ruleset`: forward chains of others with policy drop, and firewalld's (it ends with a reject).
+    """From `nft -j list ruleset`: others' forward and input chains that drop, and firewalld's (which reject last).
 
-    Chains that already hold podrun's marked rule are not obstacles.
+    The first would keep pods' packets from passing, the second pods from the API's address. Chains that already hold
+    podrun's marked rule are not obstacles.
     """
     entries = json.loads(rules).get("nftables", []) if rules.strip() else []
     answered = {
@@ -64,20 +66,23 @@ def obstacles(rules: str) -> list[Obstacle]:
     found = []
     for entry in entries:
         chain = entry.get("chain")
-        if not chain or chain.get("hook") != "forward" or chain["family"] not in ("ip", "inet"):
+        if not chain or chain.get("hook") not in ("forward", "input") or chain["family"] not in ("ip", "inet"):
             continue
         where = (chain["family"], chain["table"], chain["name"])
         drops = chain.get("policy") == "drop" or chain["table"] == "firewalld"
         if drops and chain["table"] != TABLE and where not in answered:
-            found.append(Obstacle(*where, "forward"))
+            found.append(Obstacle(*where, chain["hook"]))
     return found
 
 
-def answer(found: list[Obstacle]) -> str:
+def answer(found: list[Obstacle], api_address: IPv4) -> str:
     """nft commands that let pods' packets through each obstacle, by marked rules at the front of the chain."""
     lines = []
     for obstacle in found:
         at = f"{obstacle.family} {obstacle.table} {obstacle.chain}"
+        if obstacle.hook == "input":
+            lines.append(f'insert rule {at} iifname "{LINK_PREFIX}*" ip daddr {api_address} accept comment "{MARK}"')
+            continue
         lines += [f'insert rule {at} {way} "{LINK_PREFIX}*" accept comment "{MARK}"' for way in ("iifname", "oifname")]
     return "".join(f"{line}\n" for line in lines)
 

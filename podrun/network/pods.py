@@ -30,6 +30,7 @@ from podrun.network.wiring import (
 POD_RANGE = ipaddress.IPv4Network("10.244.0.0/16")
 API_ADDRESS = IPv4("10.96.0.1")
 API_LINK = "podrun0"
+_ANY = "0.0.0.0"
 _SOCKET_KINDS = {"TCP": socket.SOCK_STREAM, "UDP": socket.SOCK_DGRAM}
 
 
@@ -78,6 +79,13 @@ class PodNetwork:
             text += rules.change_ports("add", wire.address, ports)
         await rules.apply(text)
         self._make_api_link()
+        await self._answer_firewalls()
+
+    async def _answer_firewalls(self) -> None:
+        """Where docker, ufw or firewalld drop what they do not know, let pods' packets through by marked rules."""
+        found = await forwarding.detect()
+        if found:
+            await rules.apply(forwarding.answer(found, self._api[0]))
 
     def _make_api_link(self) -> None:
         link = API_LINK
@@ -108,9 +116,9 @@ class PodNetwork:
         """Raises HostPortTaken when a port is another pod's or a program of the host listens there."""
         for port in ports:
             holders = self._ports.get((port.protocol, port.host_port), {})
-            mine = port.host_ip or "0.0.0.0"
+            mine = _address(port)
             for address, holder in holders.items():
-                if holder != wire and (mine == address or "0.0.0.0" in (mine, address)):
+                if holder != wire and (mine == address or _ANY in (mine, address)):
                     raise HostPortTaken(f"host port {port.describe()} is already used by the pod at {holder.address}")
             if wire not in holders.values():
                 _try_bind(port)
@@ -151,7 +159,7 @@ class PodNetwork:
 
     def _claim(self, wire: Wire, ports: Sequence[HostPort]) -> None:
         for port in ports:
-            self._ports.setdefault((port.protocol, port.host_port), {})[port.host_ip or "0.0.0.0"] = wire
+            self._ports.setdefault((port.protocol, port.host_port), {})[_address(port)] = wire
 
     def _release_ports(self, wire: Wire) -> bool:
         held = False
@@ -177,6 +185,10 @@ class PodNetwork:
             self.addresses.release(uid)
 
 
+def _address(port: HostPort) -> str:
+    return _ANY if port.host_ip in rules.EVERY_ADDRESS else port.host_ip
+
+
 def _try_bind(port: HostPort) -> None:
     """See whether a program of the host has the port (SCTP cannot be tried: its module may not be there)."""
     kind = _SOCKET_KINDS.get(port.protocol)
@@ -187,6 +199,6 @@ def _try_bind(port: HostPort) -> None:
             # Connections in TIME_WAIT of a former server are no obstacle.
             attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            attempt.bind((port.host_ip or "0.0.0.0", port.host_port))
+            attempt.bind((_address(port), port.host_port))
         except OSError as error:
             raise HostPortTaken(f"host port {port.describe()} cannot be used: {error.strerror}") from None

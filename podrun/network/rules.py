@@ -18,6 +18,8 @@ from podrun.network.wiring import LINK_PREFIX
 
 TABLE = "podrun"
 Protocol = Literal["TCP", "UDP", "SCTP"]
+EVERY_ADDRESS = ("", "0.0.0.0", "::")
+"""Host addresses that mean all of them (pods have IPv4 only)."""
 
 
 class RulesRefused(Exception):
@@ -102,7 +104,7 @@ def change_ports(verb: Literal["add", "delete"], address: IPv4, ports: Sequence[
     for port in ports:
         key = f"{port.protocol.lower()} . {port.host_port}"
         value = f"{address} . {port.container_port}"
-        if port.host_ip in ("", "0.0.0.0"):
+        if port.host_ip in EVERY_ADDRESS:
             lines.append(f"{verb} element ip {TABLE} host-ports {{ {key} : {value} }}")
         else:
             lines.append(f"{verb} element ip {TABLE} host-ports-of {{ {port.host_ip} . {key} : {value} }}")

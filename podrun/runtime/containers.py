@@ -16,9 +16,10 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 from podrun.cgroups.ending import end
 from podrun.cgroups.group import Group
@@ -29,7 +30,7 @@ from podrun.runtime.errors import ConfigFailed, CreateFailed, NotFound, StartFai
 from podrun.runtime.host import Host
 from podrun.runtime.identity import Identity, UnknownIdentity
 from podrun.runtime.limits import limits_of
-from podrun.runtime.model import ContainerConfig, ContainerStatus, Event, State, User
+from podrun.runtime.model import ContainerConfig, ContainerStatus, Event, Resources, State, User
 from podrun.runtime.passing import Passing
 from podrun.runtime.records import ContainerRecord, Records
 from podrun.runtime.sandboxes import Sandbox, Sandboxes
@@ -272,8 +273,8 @@ class Containers:
         self._host.background(end(container.group))
         self._host.tell(self._event("container-exited", container))
 
-    def _change(self, container: Container, **fields: object) -> None:
-        status = replace(container.status, **fields)  # type: ignore[arg-type]
+    def _change(self, container: Container, **changes: Any) -> None:
+        status = replace(container.status, **changes)
         container.record = replace(container.record, status=status)
         if self._records.place(status.id).is_dir():
             self._records.write(status.id, container.record)
@@ -322,6 +323,14 @@ class Containers:
         self._live.pop(container_id, None)
         await end(container.group)
         await asyncio.to_thread(self._discard, container_id)
+
+    def update(self, container: Container, resources: Resources) -> None:
+        """Change its limits; what is None stays. Raises OSError with the kernel's refusal."""
+        if container.running:
+            container.group.limit(limits_of(resources, container=True))
+        given = {name: value for name, value in _fields(resources) if value is not None}
+        config = replace(container.config, resources=replace(container.config.resources, **given))
+        self._change(container, config=config)
 
     # Its own words
 
@@ -411,6 +420,10 @@ def _open_volumes(config: ContainerConfig) -> tuple[int, ...]:
             os.close(tree)
         raise
     return tuple(trees)
+
+
+def _fields(resources: Resources) -> Iterator[tuple[str, Any]]:
+    return ((entry.name, getattr(resources, entry.name)) for entry in fields(resources))
 
 
 def _mount_points(container: Container) -> list[tuple[str, bool]]:

@@ -265,9 +265,8 @@ class Runtime:
 
     async def update_resources(self, container_id: str, resources: Resources) -> None:
         """Raises RuntimeFailure with the kernel's refusal, NotFound."""
-        container = self._containers.get(container_id)
         try:
-            container.group.limit(limits_of(resources, container=True))
+            self._containers.update(self._containers.get(container_id), resources)
         except OSError as error:
             raise RuntimeFailure(f"failed to update container {container_id}: {error}") from error
 

@@ -117,6 +117,12 @@ class RuntimeService(Protocol):
     def status(self, container_id: str) -> ContainerStatus:
         """Raises NotFound."""
 
+    def termination_message(self, container_id: str) -> str:
+        """At most the last 4096 bytes of the container's termination message file; "" where there is none.
+
+        Until `remove_container`. Raises NotFound.
+        """
+
     async def update_resources(self, container_id: str, resources: Resources) -> None:
         """Change a running container's limits in place. Raises RuntimeFailure with the kernel's refusal."""
 

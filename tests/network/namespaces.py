@@ -4,6 +4,7 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from podrun.kernel import namespaces
 from podrun.kernel.flags import Clone
@@ -17,6 +18,8 @@ def own_network() -> Iterator[None]:
     try:
         namespaces.unshare(Clone.NET)
         netlink.send(netlink.up(socket.if_nametoindex("lo")))
+        # A new namespace begins with the machine's own setting.
+        Path("/proc/sys/net/ipv4/ip_forward").write_text("0\n")
         yield
     finally:
         namespaces.setns(former, Clone.NET)

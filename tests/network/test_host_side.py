@@ -107,7 +107,12 @@ def _chain(table: str, policy: str, family: str = "ip", hook: str = "forward") -
         ("docker's drop", [_chain("filter", "drop")], [Obstacle("ip", "filter", "FORWARD", "forward")]),
         ("a chain that accepts", [_chain("filter", "accept")], []),
         ("our own", [_chain("podrun", "drop")], []),
-        ("input is no obstacle for packets that pass", [_chain("filter", "drop", hook="input")], []),
+        (
+            "ufw's input would keep pods from the API",
+            [_chain("filter", "drop", hook="input")],
+            [Obstacle("ip", "filter", "FORWARD", "input")],
+        ),
+        ("output is nobody's way into a pod's", [_chain("filter", "drop", hook="output")], []),
         (
             "firewalld accepts and rejects at its end",
             [_chain("firewalld", "accept", "inet")],
@@ -182,10 +187,13 @@ async def test_a_port_that_a_program_listens_on_is_refused_by_name(network: PodN
 
 
 async def test_the_firewall_of_others_is_answered_and_left_as_it_was(network: PodNetwork) -> None:
-    await rules.apply("table ip filter { chain FORWARD { type filter hook forward priority 0; policy drop; }\n}\n")
+    await rules.apply(
+        "table ip filter { chain FORWARD { type filter hook forward priority 0; policy drop; }\n"
+        "chain INPUT { type filter hook input priority 0; policy drop; }\n}\n"
+    )
     found = await forwarding.detect()
-    assert [obstacle.chain for obstacle in found] == ["FORWARD"]
-    await rules.apply(forwarding.answer(found))
+    assert [obstacle.chain for obstacle in found] == ["FORWARD", "INPUT"]
+    await rules.apply(forwarding.answer(found, ipaddress.IPv4Address("10.96.0.1")))
     assert await forwarding.detect() == []
     await rules.apply(forwarding.withdraw(await rules.listing()))
     assert await forwarding.detect() == found

@@ -236,6 +236,8 @@ async def test_resources_change_while_it_runs(machine: Machine) -> None:
     pod = await machine.sandbox()
     container = await machine.run(pod, "sleep", "1000", resources=Resources(memory_limit=64 << 20, cpu_shares=100))
     await machine.runtime.update_resources(container, Resources(memory_limit=128 << 20, cpu_shares=512))
+    resources = machine.runtime.status(container).config.resources
+    assert (resources.memory_limit, resources.cpu_shares) == (128 << 20, 512)
     statistics = machine.runtime.container_statistics(container)
     assert statistics is not None
     assert statistics.pids == 1

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from podrun.runtime.errors import ExecFailed, ExecTimeout
-from podrun.runtime.model import User
+from podrun.runtime.model import Security, User
 from tests.runtime.machine import Machine
 
 
@@ -36,6 +36,29 @@ async def test_exec_sync_gives_code_and_output(machine: Machine) -> None:
         container, ["sh", "-c", "echo $A $HOSTNAME; id -u >&2; cat /proc/1/comm; exit 4"], 10
     )
     assert (code, output) == (4, b"b host1\n1000\nsleep\n")
+
+
+@pytest.mark.parametrize(
+    ("why", "pod", "container"),
+    [
+        ("the host's pids", {"host_pid": True}, {}),
+        ("shared pids", {"share_process_namespace": True}, {}),
+        ("the host's network and IPC", {"host_network": True, "host_ipc": True}, {}),
+        ("privileged", {}, {"security": Security(privileged=True)}),
+    ],
+)
+async def test_exec_sees_what_the_container_sees(
+    machine: Machine, why: str, pod: dict[str, object], container: dict[str, object]
+) -> None:
+    sandbox = await machine.sandbox(**pod)
+    container_id = await machine.run(sandbox, "sleep", "1000", **container)
+    pid = machine.runtime.status(container_id).pid
+    kinds = ("cgroup", "ipc", "mnt", "net", "pid", "uts")
+    code, output = await machine.runtime.exec_sync(
+        container_id, ["sh", "-c", f"for kind in {' '.join(kinds)}; do readlink /proc/self/ns/$kind; done"], 10
+    )
+    assert code == 0
+    assert output.decode().split() == [os.readlink(f"/proc/{pid}/ns/{kind}") for kind in kinds], why
 
 
 async def test_exec_sync_times_out_and_kills(machine: Machine) -> None:
