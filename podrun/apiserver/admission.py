@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from podrun.api.admission import Lookups, admit_pod, admit_pod_update
+from podrun.api.errors import forbidden
 from podrun.api.kinds import Kind
+from podrun.api.pod import Pod
+from podrun.lifecycle.admission import resize_refusal
 from podrun.store.store import Store
 
 Object = dict[str, Any]
@@ -21,10 +25,21 @@ def admit_create(store: Store, kind: Kind, obj: Object) -> Object:
 
 
 def admit_update(store: Store, kind: Kind, new: Object, old: Object, subresource: str) -> Object:
-    """A changed object as admission leaves it."""
+    """A changed object as admission leaves it; raises Forbidden."""
     if kind.resource == "pods" and not subresource and new.get("spec"):
         return admit_pod_update(new, old)
+    if kind.resource == "pods" and subresource == "resize":
+        _admit_resize(store, new)
     return new
+
+
+def _admit_resize(store: Store, pod: Object) -> None:
+    """The plugin podresize: what the node could not hold alone is refused at once."""
+    node = store.get("nodes", "", pod["spec"].get("nodeName", ""))
+    allocatable = (node or {}).get("status", {}).get("allocatable", {})
+    if (why := resize_refusal(Pod.of(pod), allocatable)) is not None:
+        refused = forbidden("pods", pod["metadata"]["name"], why)
+        raise replace(refused, details={**(refused.details or {}), "causes": [{"reason": "NodeCapacity"}]})
 
 
 def _lookups(store: Store, namespace: str) -> Lookups:

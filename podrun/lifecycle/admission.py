@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from podrun.api.pod import Pod
-from podrun.lifecycle import fitting, security
+from podrun.lifecycle import fitting, resources, security
 from podrun.lifecycle.fitting import NodeView
 
 
@@ -52,3 +52,14 @@ def resize_problem(pod: Pod, others: Sequence[Pod], allocatable: Mapping[str, st
     """Why a resize has to wait; None when there is room for it."""
     lack = next((lack for lack in fitting.lacks(pod, others, allocatable) if lack.resource in ("cpu", "memory")), None)
     return str(lack) if lack is not None else None
+
+
+def resize_refusal(pod: Pod, allocatable: Mapping[str, str]) -> str | None:
+    """Why the API refuses a resize outright: the node could not hold it even alone (plugin podresize)."""
+    wanted, have = resources.pod_requests(pod), resources.amounts(allocatable)
+    said = [
+        f"{name}, requested: {fitting.units(name, wanted[name])}, allocatable: {fitting.units(name, have[name])}"
+        for name in ("cpu", "memory")
+        if name in wanted and name in have and wanted[name] > have[name]
+    ]
+    return f"node didn't have enough allocatable resources: {'; '.join(said)}" if said else None
