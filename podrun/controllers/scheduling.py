@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from podrun.api.errors import ApiError
 from podrun.api.names import rfc3339
@@ -20,14 +20,22 @@ from podrun.lifecycle import fitting
 from podrun.lifecycle.fitting import NodeView
 from podrun.store.records import WatchEvent
 from podrun.store.store import Decision, Store
-from podrun.supervisor.recorder import SCHEDULER, Recorder
 
 log = logging.getLogger(__name__)
 
 Object = Mapping[str, Any]
+SCHEDULER = "default-scheduler"
 GATED = "Scheduling is blocked due to non-empty scheduling gates"
 _TOPOLOGY = ("topology.kubernetes.io/zone", "topology.kubernetes.io/region")
 _TERMINAL = ("Succeeded", "Failed")
+
+
+class Recorder(Protocol):
+    """As podrun.supervisor.recorder.Recorder."""
+
+    def pod(
+        self, pod: Pod, kind: str, reason: str, message: str, *, container: str = "", component: str = SCHEDULER
+    ) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
