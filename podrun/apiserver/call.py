@@ -70,7 +70,7 @@ class Call:
         return await read_body(self.request)
 
     def media_type(self, *accepted: str) -> str:
-        """The body's media type, which must be one of `accepted`; raises UnsupportedMediaType."""
+        """The body's media type, one of `accepted`, the first where none is said; raises UnsupportedMediaType."""
         return media_type(self.request, accepted)
 
 
@@ -96,6 +96,8 @@ def number(query: Mapping[str, str], name: str) -> int | None:
 
 def media_type(request: web.BaseRequest, accepted: tuple[str, ...]) -> str:
     given = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if not given:
+        return accepted[0]
     if given not in accepted:
         raise unsupported_media_type(
             f"the body of the request was in an unknown format - accepted media types include: {', '.join(accepted)}"
