@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from podrun.lifecycle.naming import Resolver
-from podrun.network.pods import API_LINK
+from podrun.network.pods import API_ADDRESS
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _UPSTREAMS = Path("/run/systemd/resolve/resolv.conf")
@@ -93,17 +93,19 @@ def _os_release() -> dict[str, str]:
 
 
 def addresses() -> tuple[str, ...]:
-    """The address that leads out, else the first that is neither loopback's nor our own link's, else 127.0.0.1."""
+    """The address that leads out, else the first that is neither loopback's nor our own, else 127.0.0.1."""
+    candidates: list[str] = []
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))  # no packet is sent: the kernel only chooses a source address
-            return (str(probe.getsockname()[0]),)
+            candidates.append(str(probe.getsockname()[0]))
         except OSError:
-            pass
-    for link, found in psutil.net_if_addrs().items():
-        for entry in found if link != API_LINK else ():
-            if entry.family == socket.AF_INET and not entry.address.startswith("127."):
-                return (entry.address,)
+            pass  # there is no way out
+    for found in psutil.net_if_addrs().values():
+        candidates += [entry.address for entry in found if entry.family == socket.AF_INET]
+    for address in candidates:
+        if not address.startswith("127.") and address != str(API_ADDRESS):
+            return (address,)
     return ("127.0.0.1",)
 
 
