@@ -97,11 +97,14 @@ class Scheduler:
         self._store, self._recorder, self._name, self._clock = store, recorder, name, clock
         self._bound = bound
         self._assumed: dict[str, Pod] = {}
+        self._placed: dict[str, Pod] = {}
         self._unsubscribe: list[Callable[[], None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
         """Look at every pod that waits, and from now on at each that comes."""
+        for obj in self._store.list("pods"):
+            self._place(obj)
         self._unsubscribe = [
             self._store.subscribe("pods", self._on_pod),
             self._store.subscribe("nodes", lambda _: self._all()),
@@ -119,9 +122,12 @@ class Scheduler:
         obj = event.object
         if event.type == "DELETED" or (_ended(obj) and not _ended(event.previous or {})):
             self._assumed.pop(obj["metadata"]["uid"], None)
+            self._placed.pop(obj["metadata"]["uid"], None)
             self._all()
-        if event.type != "DELETED" and _waits(obj):
-            self._look_at(obj)
+        if event.type != "DELETED":
+            self._place(obj)
+            if _waits(obj):
+                self._look_at(obj)
 
     def _all(self) -> None:
         waiting = [obj for obj in self._store.list("pods") if _waits(obj)]
@@ -140,7 +146,7 @@ class Scheduler:
             self._say_not(pod, "Unschedulable", message(None))
             return
         view = NodeView.of(node)
-        found = misfit(pod, view, self._placed(pod))
+        found = misfit(pod, view, self._others(pod))
         if found is None:
             self._assumed[pod.uid] = pod
             labels = {key: view.labels[key] for key in _TOPOLOGY if key in view.labels}
@@ -152,14 +158,18 @@ class Scheduler:
         else:
             self._say_not(pod, "Unschedulable", message(found))
 
-    def _placed(self, pod: Pod) -> list[Pod]:
-        """The pods that take room on the node, those included whose binding is on its way."""
-        placed = dict(self._assumed)
-        for obj in self._store.list("pods"):
-            if obj["spec"].get("nodeName") and not _ended(obj):
-                placed[obj["metadata"]["uid"]] = Pod.of(obj)
-        placed.pop(pod.uid, None)
-        return list(placed.values())
+    def _place(self, obj: Object) -> None:
+        """Keep the pods that take room on the node."""
+        meta = obj["metadata"]
+        known = self._placed.get(meta["uid"])
+        if known is not None and known.metadata.generation == meta.get("generation", 0):
+            return
+        if obj["spec"].get("nodeName") and not _ended(obj):
+            self._placed[meta["uid"]] = Pod.of(obj)
+
+    def _others(self, pod: Pod) -> list[Pod]:
+        """The pods that take room, those included whose binding is on its way."""
+        return [other for uid, other in {**self._placed, **self._assumed}.items() if uid != pod.uid]
 
     def _begin(self, work: Any) -> None:
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
