@@ -10,28 +10,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import os
 import secrets
 import shutil
-import stat
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Iterator
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from podrun.cgroups.ending import end
-from podrun.cgroups.group import Group
 from podrun.kernel import mounts, signals
-from podrun.runtime import container_plan, identity, image_files, volumes
+from podrun.runtime import container_plan
+from podrun.runtime.container import Container
 from podrun.runtime.container_plan import Place, Volume
 from podrun.runtime.errors import ConfigFailed, CreateFailed, NotFound, StartFailed
 from podrun.runtime.host import Host
-from podrun.runtime.identity import Identity, UnknownIdentity
+from podrun.runtime.identity import Identity
 from podrun.runtime.limits import limits_of
-from podrun.runtime.model import ContainerConfig, ContainerStatus, Event, Resources, State, User
+from podrun.runtime.model import ContainerConfig, ContainerStatus, Event, Resources, State
 from podrun.runtime.passing import Passing
+from podrun.runtime.preparing import identity_of, mount_points, open_volumes
 from podrun.runtime.records import ContainerRecord, Records
 from podrun.runtime.sandboxes import Sandbox, Sandboxes
 from podrun.runtime.skeleton import Skeletons
@@ -43,36 +42,6 @@ from podrun.spawner.start import SpawnerLost
 _TERMINATION_LOG = "termination-log"
 _LONGEST_MESSAGE = 4096
 """Bytes of a termination message that count (the kubelet's limit)."""
-
-
-@dataclass(slots=True)
-class Container:
-    """A container that has not been removed. `pidfd` is its first process's while that runs, else -1."""
-
-    record: ContainerRecord
-    group: Group
-    trees: tuple[int, ...] | None = None
-    """Opened volumes, from create to start; None where they have to be opened (again)."""
-    pidfd: int = -1
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
-    starting: bool = False
-    early_exit: Exit | None = None
-    """Told while `starting`."""
-
-    @property
-    def status(self) -> ContainerStatus:
-        """As it is now."""
-        return self.record.status
-
-    @property
-    def config(self) -> ContainerConfig:
-        """As it was asked for."""
-        return self.record.status.config
-
-    @property
-    def running(self) -> bool:
-        """Whether its first process runs."""
-        return self.record.status.state is State.RUNNING
 
 
 class Containers:
@@ -106,7 +75,7 @@ class Containers:
 
     def create(self, sandbox: Sandbox, config: ContainerConfig) -> str:
         """Raises CreateFailed (ConfigFailed where the pod's own words are at fault)."""
-        who = _who(config)
+        who = identity_of(config)
         container_id = secrets.token_hex(32)
         env = container_plan.environment(config, sandbox.config, who.home, _hostname(sandbox))
         status = ContainerStatus(
@@ -119,7 +88,7 @@ class Containers:
             user=(who.uid, who.gid, who.groups),
         )
         container = Container(ContainerRecord(status, env), sandbox.group.child(container_id))
-        container.trees = _open_volumes(config)
+        container.trees = open_volumes(config)
         try:
             for name in ("upper", "work"):
                 (self._layers / container_id / name).mkdir(mode=0o755, parents=True)
@@ -128,7 +97,7 @@ class Containers:
             if config.termination_message_path:
                 _world_writable(self._records.place(container_id) / _TERMINATION_LOG)
         except OSError as error:
-            _close_trees(container)
+            container.close_trees()
             self._discard(container_id)
             raise CreateFailed(f"failed to create containerd container: {error}") from error
         self._live[container_id] = container
@@ -154,7 +123,7 @@ class Containers:
             raise failure from error
         finally:
             container.starting = False
-            _close_trees(container)
+            container.close_trees()
         self._host.tell(self._event("container-started", container))
         if container.early_exit is not None:
             self._note_exit(container, container.early_exit)
@@ -168,7 +137,7 @@ class Containers:
         if not config.security.privileged:
             container.group.allow_devices(self._host.attach_devices)
         if container.trees is None:
-            container.trees = _open_volumes(config)
+            container.trees = open_volumes(config)
         with Passing() as passing:
             place = self._place(container, sandbox, passing)
             opened = [
@@ -202,7 +171,7 @@ class Containers:
         return Place(
             machine=self._host.groups.machine,
             pod_files=self._sandboxes.files(sandbox.record.id),
-            skeleton=self._skeletons.layer(_mount_points(container)),
+            skeleton=self._skeletons.layer(mount_points(config, container.trees or ())),
             upper=self._layers / container_id / "upper",
             work=self._layers / container_id / "work",
             termination_file=self._records.place(container_id) / _TERMINATION_LOG if has_message else None,
@@ -229,6 +198,7 @@ class Containers:
         )
         container.ended.set()
         await end(container.group)
+        container.close_pidfd()
         self._host.tell(self._event("container-exited", container))
 
     # Exit
@@ -253,7 +223,7 @@ class Containers:
             message = "the spawner that knew how the container ended was lost"
         elif container.group.oom_kills():
             reason = "OOMKilled"
-        self._change(
+        noted = self._change(
             container,
             state=State.EXITED,
             pid=0,
@@ -264,20 +234,25 @@ class Containers:
             reason=reason,
             message=message,
         )
-        self._host.acknowledge(exited.id)
-        if container.pidfd >= 0:
-            os.close(container.pidfd)
-            container.pidfd = -1
+        if noted:  # else the spawner keeps its record for the next podrund
+            self._host.acknowledge(exited.id)
+        container.close_pidfd()
         container.ended.set()
         # What the first process leaves behind in a shared pid namespace goes with it.
         self._host.background(end(container.group))
         self._host.tell(self._event("container-exited", container))
 
-    def _change(self, container: Container, **changes: Any) -> None:
+    def _change(self, container: Container, **changes: Any) -> bool:
+        """Change the status, and write it down; False when that could not be done (a full disk)."""
         status = replace(container.status, **changes)
         container.record = replace(container.record, status=status)
-        if self._records.place(status.id).is_dir():
+        if not self._records.place(status.id).is_dir():
+            return True  # removed meanwhile: nothing is to be remembered
+        try:
             self._records.write(status.id, container.record)
+        except OSError:
+            return False
+        return True
 
     def _event(self, kind: str, container: Container) -> Event:
         status = container.status
@@ -319,7 +294,7 @@ class Containers:
         """Kill it if it runs; its writable layer and record go."""
         await self.kill(container)
         container_id = container.status.id
-        _close_trees(container)
+        container.close_trees()
         self._live.pop(container_id, None)
         await end(container.group)
         await asyncio.to_thread(self._discard, container_id)
@@ -380,64 +355,16 @@ class Containers:
     def close(self) -> None:
         """Let go of the descriptors."""
         for container in self._live.values():
-            _close_trees(container)
-            if container.pidfd >= 0:
-                os.close(container.pidfd)
-                container.pidfd = -1
+            container.close_trees()
+            container.close_pidfd()
 
 
 def _hostname(sandbox: Sandbox) -> str:
     return os.uname().nodename if sandbox.config.host_network else sandbox.config.hostname
 
 
-def _who(config: ContainerConfig) -> Identity:
-    try:
-        return _identity(config.user, config.layers)
-    except UnknownIdentity as error:
-        raise CreateFailed(f"failed to create containerd container: {error}") from None
-
-
-@functools.lru_cache(maxsize=256)
-def _identity(user: User, layers: Sequence[Path]) -> Identity:
-    """Layers never change, so neither does what their passwd file says."""
-
-    def read(path: str) -> str:
-        try:
-            return image_files.read(layers, path).decode(errors="replace")
-        except OSError:
-            return ""
-
-    return identity.resolve(user, read)
-
-
-def _open_volumes(config: ContainerConfig) -> tuple[int, ...]:
-    trees: list[int] = []
-    try:
-        for mount in config.mounts:
-            trees.append(volumes.open_tree(mount, config.name))  # noqa: PERF401 - what is open is closed on failure
-    except ConfigFailed:
-        for tree in trees:
-            os.close(tree)
-        raise
-    return tuple(trees)
-
-
 def _fields(resources: Resources) -> Iterator[tuple[str, Any]]:
     return ((entry.name, getattr(resources, entry.name)) for entry in fields(resources))
-
-
-def _mount_points(container: Container) -> list[tuple[str, bool]]:
-    trees = container.trees or ()
-    return [
-        (mount.target, stat.S_ISDIR(os.fstat(tree).st_mode))
-        for mount, tree in zip(container.config.mounts, trees, strict=True)
-    ]
-
-
-def _close_trees(container: Container) -> None:
-    for tree in container.trees or ():
-        os.close(tree)
-    container.trees = None
 
 
 def _world_writable(file: Path) -> None:

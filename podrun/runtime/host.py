@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from podrun.cgroups.group import AttachDevices
 from podrun.cgroups.oom import OomNotifier
@@ -17,6 +17,7 @@ from podrun.runtime.model import Event
 from podrun.spawner.client import SpawnerClient, SpawnerError
 from podrun.spawner.start import SpawnerLost
 
+T = TypeVar("T")
 Connect = Callable[[SpawnerClient | None], Awaitable[SpawnerClient]]
 """Gives the spawner's client; told the former one when that was lost (see SpawnerClient.start)."""
 
@@ -42,6 +43,18 @@ class Host:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def whole(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do `work` to its end even if the caller is cancelled meanwhile: what has been begun is never half there."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return await asyncio.shield(task)
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # told to the caller, or nobody waits any more
 
     def acknowledge(self, process_id: str) -> None:
         """Tell the spawner that this exit is written down; a lost spawner has nothing to forget."""

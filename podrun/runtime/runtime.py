@@ -20,7 +20,7 @@ from podrun.cgroups.group import AttachDevices, Group
 from podrun.cgroups.tree import PodGroups
 from podrun.network.pods import PodNetwork
 from podrun.runtime.containers import Containers
-from podrun.runtime.errors import RuntimeFailure
+from podrun.runtime.errors import NotFound, RuntimeFailure
 from podrun.runtime.host import Connect, Host
 from podrun.runtime.limits import limits_of
 from podrun.runtime.model import (
@@ -32,7 +32,7 @@ from podrun.runtime.model import (
     SandboxStatus,
     State,
 )
-from podrun.runtime.sandboxes import Sandboxes, host_ports
+from podrun.runtime.sandboxes import Sandbox, Sandboxes, host_ports
 from podrun.runtime.service import Statistics
 from podrun.runtime.sessions import AttachSession, ExecSession
 from podrun.runtime.streams import Streams
@@ -204,7 +204,7 @@ class Runtime:
 
     async def run_sandbox(self, config: SandboxConfig) -> SandboxStatus:
         """Raises SandboxFailed."""
-        return (await self._sandboxes.run(config)).status()
+        return (await self._host.whole(self._sandboxes.run(config))).status()
 
     async def stop_sandbox(self, sandbox_id: str) -> None:
         """Kill what runs in it, then pause; its network goes."""
@@ -214,10 +214,13 @@ class Runtime:
 
     async def remove_sandbox(self, sandbox_id: str) -> None:
         """Stop it, remove its containers, then it; nothing happens when it is gone."""
-        if sandbox_id not in {sandbox.record.id for sandbox in self._sandboxes.all()}:
-            return
-        await asyncio.gather(*(self._containers.remove(c) for c in self._containers.of_sandbox(sandbox_id)))
-        await self._sandboxes.remove(self._sandboxes.get(sandbox_id))
+        with contextlib.suppress(NotFound):
+            await self._host.whole(self._remove_sandbox(self._sandboxes.get(sandbox_id)))
+
+    async def _remove_sandbox(self, sandbox: Sandbox) -> None:
+        containers = self._containers.of_sandbox(sandbox.record.id)
+        await asyncio.gather(*(self._containers.remove(container) for container in containers))
+        await self._sandboxes.remove(sandbox)
 
     def sandboxes(self) -> list[SandboxStatus]:
         """Oldest first."""
@@ -235,7 +238,7 @@ class Runtime:
 
     async def start_container(self, container_id: str) -> None:
         """Raises StartFailed, NotFound."""
-        await self._containers.start(self._containers.get(container_id))
+        await self._host.whole(self._containers.start(self._containers.get(container_id)))
 
     async def stop_container(self, container_id: str, grace: float, signal: str = "") -> None:
         """Raises NotFound."""
@@ -247,8 +250,8 @@ class Runtime:
 
     async def remove_container(self, container_id: str) -> None:
         """Nothing happens when it is gone."""
-        with contextlib.suppress(RuntimeFailure):
-            await self._containers.remove(self._containers.get(container_id))
+        with contextlib.suppress(NotFound):
+            await self._host.whole(self._containers.remove(self._containers.get(container_id)))
 
     def containers(self, pod_uid: str | None = None) -> list[ContainerStatus]:
         """Oldest first."""

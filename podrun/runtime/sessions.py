@@ -8,7 +8,7 @@ import os
 import termios
 from collections.abc import Awaitable, Callable
 
-from podrun.runtime.containers import Container
+from podrun.runtime.container import Container
 from podrun.runtime.host import Host
 from podrun.runtime.model import State
 from podrun.spawner.client import SpawnerError

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from podrun.kernel.flags import Clone
 from podrun.runtime import container_plan
-from podrun.runtime.containers import Container
+from podrun.runtime.container import Container
 from podrun.runtime.errors import ExecFailed, ExecTimeout
 from podrun.runtime.host import Host
 from podrun.runtime.passing import Passing

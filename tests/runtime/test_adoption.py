@@ -78,7 +78,7 @@ def _traces(machine: Machine) -> dict[str, object]:
     return {
         "mounts": len(Path("/proc/self/mountinfo").read_text().splitlines()),
         "spawner's mounts": len(Path(f"/proc/{spawner.pid}/mountinfo").read_text().splitlines()),
-        "children": Path(f"/proc/{spawner.pid}/task/{spawner.pid}/children").read_text(),
+        "children": len(Path(f"/proc/{spawner.pid}/task/{spawner.pid}/children").read_text().split()),
         "links": [name for _, name in socket.if_nameindex() if name.startswith(LINK_PREFIX)],
         "routes": Path("/proc/net/route").read_text().count("vpod"),
         "groups": sorted(str(path) for top in root.directories for path in top.rglob("*") if path.is_dir()),

@@ -232,6 +232,22 @@ async def test_a_failed_sandbox_leaves_nothing(machine: Machine) -> None:
     assert machine.network.addresses.owners().keys() == {taken.config.pod_uid}
 
 
+async def test_a_caller_that_is_cancelled_leaves_nothing_half_done(machine: Machine) -> None:
+    making = asyncio.create_task(machine.sandbox())
+    await asyncio.sleep(0)
+    making.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await making
+    await machine.runtime.settle()
+    (pod,) = machine.runtime.sandboxes()
+    assert pod.ready
+    container = await machine.create(pod, "sleep", "1000")
+    starting = asyncio.create_task(machine.runtime.start_container(container))
+    await asyncio.sleep(0)
+    starting.cancel()
+    await machine.until(container, State.RUNNING)
+
+
 async def test_resources_change_while_it_runs(machine: Machine) -> None:
     pod = await machine.sandbox()
     container = await machine.run(pod, "sleep", "1000", resources=Resources(memory_limit=64 << 20, cpu_shares=100))
