@@ -329,7 +329,8 @@ class Podrun:
             with contextlib.suppress(OSError, ValueError):
                 pid = int(name)
                 here = (os.readlink(f"/proc/{pid}/ns/net"), os.readlink(f"/proc/{pid}/ns/mnt"))
-                if pid != self.holder.pid and (here[0] == network or here[1] == mounts or pid in members):
+                spare = Path(f"/proc/{pid}/comm").read_text() == "podrun spare\n"  # the spawner's, gone in seconds
+                if pid != self.holder.pid and not spare and (here[0] == network or here[1] == mounts or pid in members):
                     found.append(pid)
         return found
 
