@@ -20,7 +20,7 @@ from pathlib import Path
 from podrun.kernel import capabilities, namespaces, processes
 from podrun.kernel.processes import Prctl, prctl
 from podrun.kernel.title import set_title
-from podrun.spawner import handover, logs, pause
+from podrun.spawner import codec, handover, logs, pause
 from podrun.spawner.confine import confine
 from podrun.spawner.launch import House
 from podrun.spawner.server import Spawner
@@ -100,6 +100,9 @@ def _house(program: int) -> House:
 def _run(spawner: Spawner) -> int:
     """Serve until told to leave. From here on nothing is imported, and forks share what there is."""
     set_title(f"podrun spawner {spawner.directory}")
+    codec.prepare()
+    capabilities.last()
+    processes.boot_id()
     gc.collect()
     gc.freeze()
     gc.disable()
@@ -111,12 +114,15 @@ _make = partial(Spawner, replace=handover.replace)
 
 
 def _harden() -> None:
-    """Nobody looks into this process or a fork of it, and no signal that is meant for podrund ends it."""
+    """Nobody looks into this process or a fork of it, and no signal that is meant for podrund ends it.
+
+    Signals are blocked rather than ignored, and those that Python ignores are not: a forked child then has one call to
+    make. (Sockets are written to with MSG_NOSIGNAL.)
+    """
     prctl(Prctl.SET_DUMPABLE, 0)
-    capabilities.last()
-    processes.boot_id()
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGHUP, signal.SIGINT, signal.SIGTERM))
 
 
 def _lock(directory: Path) -> int | None:

@@ -3,6 +3,7 @@
     spawner                              child
       | -- fork ----------------------->   |   (inside the new or joined pid namespace)
       |                                    |   close everything that is not this request's
+      | -- request + descriptors ------>   |   (only to a spare: it was forked before there was one)
       |                                    |   plan, stdio, limits, working directory, user, seccomp, capabilities
       | <------- b"T" + descriptor --------|   the terminal's master, if there is one
       | <------- {"ready": timings} -------|   last before execve
@@ -33,14 +34,13 @@ from typing import NoReturn
 from podrun.kernel import capabilities, mounts, paths, processes, seccomp
 from podrun.kernel.calls import KernelError
 from podrun.kernel.processes import Prctl, prctl
-from podrun.spawner import codec, steps
-from podrun.spawner.plan import describe
-from podrun.spawner.protocol import Failure, Spawn, Stdio
+from podrun.spawner import codec, steps, wire
+from podrun.spawner.plan import Directory, Mask, ReadOnly, Root, describe
+from podrun.spawner.protocol import Capabilities, Failure, Log, Seccomp, Spawn, Stdio
 
 READY, FAILED, TERMINAL = b"R", b"F", b"T"
 """First byte of what the child says."""
 _TIOCSPTLCK, _TIOCGPTN, _TIOCGPTPEER = 0x40045431, 0x80045430, 0x5441
-_ALL_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)
 
 
 class _Refused(Exception):
@@ -70,6 +70,72 @@ class _Story:
         return [(what, (end - start) // 1000) for (_, start), (what, end) in pairs]
 
 
+def wait(report: socket.socket) -> NoReturn:
+    """A spare: rehearse, wait for a request, become it; end when the socket closes."""
+    try:
+        _close_all_but({report.fileno()})
+        os.setsid()
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        processes.set_name("podrun spare")
+        _rehearse()
+        data, ancillary, _, _ = report.recvmsg(wire.INLINE + 64, socket.CMSG_SPACE(256 * 4), socket.MSG_CMSG_CLOEXEC)
+        if not data:
+            os._exit(0)
+        received = array.array("i")
+        for _, _, value in ancillary:
+            received.frombytes(value)
+        stdin, stdout, stderr, pause, *passed = received
+        (began,) = struct.unpack_from("=q", data)
+        spawn = codec.decode(json.loads(data[8:])["m"])
+        become(spawn, tuple(passed), (stdin, stdout, stderr), report, began, pause)
+    finally:
+        os._exit(255)
+
+
+def hand_over(
+    report: socket.socket, text: bytes, passed: tuple[int, ...], streams: tuple[int, int, int], began: int, pause: int
+) -> None:
+    """Give a spare its request (the packet's own text). Raises OSError when it has gone."""
+    descriptors = array.array("i", [*streams, pause, *passed])
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)]
+    report.sendmsg([struct.pack("=q", began) + text], rights, socket.MSG_NOSIGNAL)
+
+
+def _rehearse() -> None:
+    """Do what a start does, as far as it changes nothing: the pages that this writes to are then this process's own."""
+    story = _Story(time.monotonic_ns())
+    spawn: Spawn = codec.decode(json.loads(_REHEARSAL))
+    context = steps.Context(())
+    for step in spawn.plan:
+        story.what = describe(step)
+        steps.execute(step, context)
+        story.mark(story.what)
+    os.close(context.root)
+    try:
+        _look_up(spawn.argv[0], spawn.env)
+    except _Refused as refused:
+        json.dumps(codec.encode(refused.failure))
+    capabilities.get()
+    json.dumps(story.timings())
+
+
+_REHEARSAL = json.dumps(
+    codec.encode(
+        Spawn(
+            "rehearsal",
+            "container",
+            ("missing",),
+            ("PATH=/bin",),
+            new_pid=True,
+            plan=(Root("/"), Directory("/proc"), Mask(("/missing",)), ReadOnly(("/missing",))),
+            stdio=Stdio(log=Log("/missing")),
+            capabilities=Capabilities(0, 0, 0),
+            seccomp=Seccomp(b""),
+        )
+    )
+)
+
+
 def become(
     spawn: Spawn, passed: tuple[int, ...], streams: tuple[int, int, int], report: socket.socket, began: int, pause: int
 ) -> NoReturn:
@@ -94,9 +160,8 @@ def _become(
 ) -> None:
     program = pause if spawn.builtin_pause else (passed[spawn.program] if spawn.program is not None else -1)
     _close_all_but({report.fileno(), program, *passed, *streams})
-    os.setsid()
-    for number in _ALL_SIGNALS:
-        signal.signal(number, signal.SIG_DFL)
+    if os.getsid(0) != os.getpid():  # a spare has done it
+        os.setsid()
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     score = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC) if spawn.oom_score_adj is not None else -1
     story.mark("fork")

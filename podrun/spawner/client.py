@@ -45,6 +45,7 @@ from podrun.spawner.protocol import (
     Replace,
     Request,
     Resize,
+    Rest,
     Signal,
     Spawn,
     Spawned,
@@ -244,6 +245,10 @@ class SpawnerClient:
     async def replace(self, argv: Sequence[str] = ()) -> None:
         """Put new code in the spawner's place while pods run. Raises SpawnerError when it cannot read the old state."""
         await self._ask(Replace(tuple(argv)))
+
+    async def rest(self) -> None:
+        """Let the spawner drop what it keeps ready for more starts (it does by itself after some seconds)."""
+        await self._ask(Rest())
 
     async def leave(self, *, force: bool = False) -> None:
         """End the spawner (and, with `force`, everything that it runs). Raises SpawnerError while processes live."""

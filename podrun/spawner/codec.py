@@ -35,6 +35,12 @@ def message(cls: type[T]) -> type[T]:
     return typing.cast(type[T], made)
 
 
+def prepare() -> None:
+    """Work out how each message is decoded now, not when the first of its kind comes (a millisecond for a plan)."""
+    for cls in _classes.values():
+        _decoders(cls)
+
+
 def encode(value: object) -> dict[str, Any]:
     """The JSON object of an instance of a `message` class."""
     return typing.cast(dict[str, Any], _plain(value))

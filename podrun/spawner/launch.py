@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import socket
@@ -16,6 +17,10 @@ from podrun.kernel.calls import KernelError
 from podrun.kernel.flags import Clone
 from podrun.spawner import child, codec
 from podrun.spawner.protocol import Failure, Spawn
+from podrun.spawner.spares import Spare, dismiss
+
+_LOG_PIPE = 256 << 10
+"""Room in a log pipe: one batch of the log process, which the default 64 KiB would wake four times as often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +99,13 @@ class LaunchError(Exception):
         self.failure = failure
 
 
-def launch(spawn: Spawn, passed: tuple[int, ...], house: House) -> Launch:
-    """Fork the child. `passed` stays the caller's. Raises LaunchError."""
+def launch(
+    spawn: Spawn, passed: tuple[int, ...], house: House, *, spare: Spare | None = None, text: bytes = b""
+) -> Launch:
+    """Fork the child, or give the spare its request (`text` as it was received). `passed` stays the caller's.
+
+    Raises LaunchError.
+    """
     began = time.monotonic_ns()
     with contextlib.ExitStack() as childs, contextlib.ExitStack() as ours:
         try:
@@ -105,6 +115,15 @@ def launch(spawn: Spawn, passed: tuple[int, ...], house: House) -> Launch:
             raise LaunchError(_failure("stdio", error)) from None
         ours.callback(report.close)
         childs.callback(childs_report.close)
+        if spare is not None:
+            try:
+                child.hand_over(spare.report, text, passed, streams, began, house.pause)
+            except OSError:  # it has gone: do without
+                dismiss(spare)
+            else:
+                ours.pop_all()
+                report.close()
+                return Launch(spawn, spare.pid, spare.pidfd, spare.start_time, spare.report, held)
         pid = _fork(spawn, passed, house)
         if pid == 0:
             child.become(spawn, passed, streams, childs_report, began, house.pause)
@@ -147,6 +166,9 @@ def _streams(
 
     def pipe(name: str, *, child_reads: bool) -> int:
         reader, writer = os.pipe2(os.O_CLOEXEC)
+        if not child_reads:
+            with contextlib.suppress(OSError):  # where a limit forbids it the default will do
+                fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, _LOG_PIPE)
         held[name], given = (writer, reader) if child_reads else (reader, writer)
         ours.callback(os.close, held[name])
         childs.callback(os.close, given)

@@ -15,6 +15,7 @@ import time
 from collections import deque
 from typing import Literal
 
+from podrun.kernel.memory import keep_heap
 from podrun.kernel.title import set_title
 from podrun.spawner import wire
 from podrun.spawner.codec import message
@@ -275,6 +276,7 @@ class LogProcess:
 def main(descriptor: int) -> None:
     """Serve on the inherited socket until its other end closes."""
     set_title("podrun spawner logs")
+    keep_heap(16 * _BATCH)
     os.setsid()
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # it ends when the spawner does, not before

@@ -46,8 +46,7 @@ def begin(
     if pid:
         return pid, processes.pidfd_open(pid)
     try:
-        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGXFSZ):
-            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         namespaces.setns(host, Clone.MNT)
         os.chdir(cwd)
         if output:

@@ -258,6 +258,11 @@ class Replace:
 
 
 @message
+class Rest:
+    """Let go of what is kept ready for the next start (spares.py), as the spawner does by itself after some seconds."""
+
+
+@message
 class Leave:
     """End the spawner and its log process. Failed (EBUSY) while processes live, unless `force`: those are killed."""
 
@@ -415,6 +420,7 @@ Request = (
     | Supervise
     | Adopt
     | Replace
+    | Rest
     | Leave
 )
 Answer = Done | Failed | Spawned | Living | Held | Kept

@@ -33,9 +33,10 @@ from podrun.spawner.peer import Peer
 from podrun.spawner.protocol import Done, Exit, Exited, Failed, Failure, Living, Process, Spawned
 from podrun.spawner.records import Records, is_name
 from podrun.spawner.running import Running, ended, lost
+from podrun.spawner.spares import Spares
 from podrun.spawner.supervise import Supervisor
 
-_LOG_PATIENCE = 0.25
+_LOG_PATIENCE = 1.0
 """Seconds that an exit waits for the log process to have everything on file."""
 
 
@@ -65,6 +66,7 @@ class Spawner:
         self.peers: list[Peer] = []
         self.kept: dict[str, tuple[str, tuple[int, ...]]] = {}
         self.supervisor = Supervisor(self.loop, host)
+        self.spares = Spares(self.loop, house.pid_namespace)
         self.log = LogLink(self.loop, host, self._followed, self._now_quiet)
         self._replace = replace
         self._starting: dict[str, _Start] = {}
@@ -103,7 +105,7 @@ class Spawner:
     def _on_packet(self, peer: Peer, packet: wire.Packet) -> None:
         descriptors = list(packet.descriptors)
         try:
-            self._serve(peer, packet.number, packet.message, descriptors)
+            self._serve(peer, packet.number, packet.message, descriptors, packet.text)
         except _Refused as refused:
             peer.send(packet.number, Failed(refused.failure))
         except (OSError, IndexError) as error:
@@ -113,12 +115,12 @@ class Spawner:
             for descriptor in descriptors:
                 os.close(descriptor)
 
-    def _serve(self, peer: Peer, number: int, request: Any, descriptors: list[int]) -> None:
+    def _serve(self, peer: Peer, number: int, request: Any, descriptors: list[int], text: bytes) -> None:
         """Carry out one request; descriptors that are taken over are removed from the list, the rest is closed."""
         done = partial(peer.send, number, Done())
         match request:
             case protocol.Spawn():
-                self._start(peer, number, request, tuple(descriptors))
+                self._start(peer, number, request, tuple(descriptors), text)
                 return
             case protocol.Subscribe():
                 self.quietly(partial(self._subscribe, peer, number))
@@ -167,6 +169,8 @@ class Spawner:
                 self.supervisor.watch(peer.pid, request)
             case protocol.Adopt():
                 self._adopt(request, descriptors)
+            case protocol.Rest():
+                self.spares.let_go()
             case protocol.Replace():
                 self.quietly(partial(self._replace, self, request, peer, number), everything=True)
                 return
@@ -189,13 +193,15 @@ class Spawner:
 
     # Starts
 
-    def _start(self, peer: Peer, number: int, spawn: protocol.Spawn, passed: tuple[int, ...]) -> None:
+    def _start(self, peer: Peer, number: int, spawn: protocol.Spawn, passed: tuple[int, ...], text: bytes) -> None:
         if not is_name(spawn.id) or not spawn.argv:
             raise _Refused(Failure("request", errno.EINVAL, message=f"an id and argv are needed: {spawn.id!r}"))
         if spawn.id in self._starting or spawn.id in self.running or spawn.id in self.exits:
             raise _Refused(Failure("request", errno.EEXIST, message=f"there is a process {spawn.id} already"))
         try:
-            started = launch(spawn, passed, self.house)
+            usable = spawn.join_pid is None and len(text) <= wire.INLINE
+            spare = self.spares.take(spawn.new_pid) if usable else None
+            started = launch(spawn, passed, self.house, spare=spare, text=text)
         except LaunchError as error:
             raise _Refused(error.failure) from None
         start = _Start(started, peer, number)
@@ -249,6 +255,8 @@ class Spawner:
         if "terminal" in running.held:
             self._follow(running)
         self._now_quiet()
+        if not self._starting and process.kind != "exec":
+            self.spares.refill_soon()
 
     def _failed(self, start: _Start) -> None:
         """The child of a failed start has ended: nothing is left of it when the answer goes out."""
@@ -395,6 +403,7 @@ class Spawner:
             self._when_quiet.append(partial(self._leave, peer, number, force))
             return
         self.supervisor.stop()
+        self.spares.let_go()
         peer.send(number, Done())
         self.log.leave()
         self.loop.stop()

@@ -12,7 +12,7 @@ from typing import Any
 
 from podrun.spawner import codec
 
-_INLINE = 64 << 10
+INLINE = 64 << 10
 """Packets up to this many bytes travel in the socket's buffer, longer ones in a memfd (SO_SNDBUF is about 200 KiB)."""
 _MOST_DESCRIPTORS = 253
 """SCM_MAX_FD of the kernel."""
@@ -28,6 +28,8 @@ class Packet:
     number: int
     message: Any
     descriptors: tuple[int, ...] = ()
+    text: bytes = b""
+    """What was received, as it came."""
 
 
 def send(sock: socket.socket, packet: Packet) -> None:
@@ -35,7 +37,7 @@ def send(sock: socket.socket, packet: Packet) -> None:
     data = json.dumps({"n": packet.number, "m": codec.encode(packet.message)}).encode("ascii")
     descriptors: Sequence[int] = packet.descriptors
     spill = -1
-    if len(data) > _INLINE:
+    if len(data) > INLINE:
         spill = os.memfd_create("podrun-packet", os.MFD_CLOEXEC)
         os.write(spill, data)
         descriptors = (spill, *descriptors)
@@ -60,7 +62,7 @@ def receive(sock: socket.socket) -> Packet:
     """
     room = socket.CMSG_SPACE(_MOST_DESCRIPTORS * 4)
     try:
-        data, ancillary, flags, _ = sock.recvmsg(_INLINE + 1, room, socket.MSG_CMSG_CLOEXEC)
+        data, ancillary, flags, _ = sock.recvmsg(INLINE + 1, room, socket.MSG_CMSG_CLOEXEC)
     except ConnectionResetError as error:
         raise Closed(str(error)) from None
     descriptors: list[int] = []
@@ -82,7 +84,7 @@ def receive(sock: socket.socket) -> Packet:
                 data = file.read()
         outer = json.loads(data)
         number = int(outer["n"])
-        return Packet(number, codec.decode(outer["m"]), tuple(descriptors))
+        return Packet(number, codec.decode(outer["m"]), tuple(descriptors), data)
     except (ValueError, KeyError, TypeError, IndexError) as error:
         for descriptor in descriptors:
             os.close(descriptor)

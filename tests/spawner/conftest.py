@@ -136,6 +136,7 @@ async def box(tmp_path: Path, busybox: Path) -> AsyncIterator[Box]:
         await box.client.signal(process.id, 9)
         await box.exit_of(process.id)
     await box.client.acknowledge(*(exited.exit.id for exited in box.exits), *(exit.id for exit in living.exits))
+    await box.client.rest()
     if box.client is client:
         assert descriptors_of(client.welcome.pid) == before, "the spawner has leaked descriptors"
     assert not any((run / "living").iterdir())

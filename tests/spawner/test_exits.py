@@ -88,6 +88,7 @@ async def test_forty_up_and_down_leave_nothing(box: Box) -> None:
             await box.exit_of(spawn.id)
         await box.client.acknowledge(*(spawn.id for spawn in spawns))
     assert descriptors_of(os.getpid()) == before
+    await box.client.rest()
     children = Path(f"/proc/{box.client.welcome.pid}/task/{box.client.welcome.pid}/children").read_text().split()
     assert children == [str(box.client.welcome.log_process)]
 
@@ -128,6 +129,7 @@ async def test_the_spawner_replaces_itself_and_keeps_its_children(box: Box) -> N
     started = await box.client.spawn(box.container("sh", "-c", script))
     sock = socket.create_server(("127.0.0.1", 0))
     await box.client.keep("api", [sock], "about")
+    await box.client.rest()
     before = descriptors_of(box.client.welcome.pid)
     await box.client.replace()
     assert descriptors_of(box.client.welcome.pid) == before
