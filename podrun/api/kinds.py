@@ -155,6 +155,16 @@ _ROWS = (
     Kind("roles", "Role", _RBAC),
     Kind("leases", "Lease", "coordination.k8s.io"),
     Kind("endpointslices", "EndpointSlice", "discovery.k8s.io"),
+    # Clients look whether there are any (k9s does at its start); none can be made.
+    Kind(
+        "customresourcedefinitions",
+        "CustomResourceDefinition",
+        "apiextensions.k8s.io",
+        namespaced=False,
+        short_names=("crd", "crds"),
+        categories=("api-extensions",),
+        verbs=("get", "list", "watch"),
+    ),
     Kind("runtimeclasses", "RuntimeClass", "node.k8s.io", namespaced=False),
     Kind("priorityclasses", "PriorityClass", "scheduling.k8s.io", namespaced=False, short_names=("pc",)),
 )

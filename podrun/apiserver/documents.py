@@ -10,7 +10,7 @@ import orjson
 from aiohttp import web
 
 from podrun.api import openapi
-from podrun.apiserver import discovery, health
+from podrun.apiserver import discovery, health, openapi_v2
 from podrun.apiserver.negotiation import JSON, clauses
 from podrun.apiserver.requestinfo import RequestInfo
 from podrun.apiserver.tokens import TokenSigner
@@ -44,6 +44,8 @@ class Documents:
             found = discovery.resource_list(info.group, info.version)
         elif path == "/openapi/v3":
             found = _openapi_index()
+        elif path == "/openapi/v2":
+            return web.Response(body=openapi_v2.document(), headers={"Content-Type": openapi_v2.MEDIA_TYPE})
         elif path.startswith("/openapi/v3/"):
             return _openapi_answer(request, path.removeprefix("/openapi/v3/"))
         elif path == "/.well-known/openid-configuration":
