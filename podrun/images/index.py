@@ -52,6 +52,9 @@ class Contents:
             self.images.pop(image_id, None)
 
 
+_NOTHING = Contents()
+
+
 class Index:
     """The file and what it said when it was last read."""
 
@@ -59,34 +62,40 @@ class Index:
         self._path = directory / "index.json"
         self._lock = directory / "index.lock"
         self._seen: tuple[int, int] | None = None
-        self._contents = Contents()
+        self._contents = _NOTHING
 
     def read(self) -> Contents:
-        """What is there now. Not to be changed by the caller."""
+        """What is there now. Not to be changed by the caller. Takes microseconds when nothing has changed."""
         try:
             facts = os.stat(self._path)
         except FileNotFoundError:
-            return Contents()
+            return _NOTHING
         stamp = (facts.st_ino, facts.st_mtime_ns)
         if stamp != self._seen:
-            self._contents = _decode(self._path.read_bytes())
+            self._contents = self._fresh()
             self._seen = stamp
         return self._contents
 
     @contextmanager
     def change(self) -> Iterator[Contents]:
-        """The contents to change; they are written when the block ends without an error."""
+        """The contents to change; they are written when the block ends without an error.
+
+        Waits for other processes and for the disk: use it in a thread. Who reads meanwhile sees what was before.
+        """
         fd = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
-            self._seen = None
-            contents = self.read()
-            # a failed change must not stay in memory
-            self._seen = None
+            contents = self._fresh()
             yield contents
             write_durably(self._path, _encode(contents))
         finally:
             os.close(fd)
+
+    def _fresh(self) -> Contents:
+        try:
+            return _decode(self._path.read_bytes())
+        except FileNotFoundError:
+            return Contents()
 
 
 def _encode(contents: Contents) -> str:

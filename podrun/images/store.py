@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import re
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from functools import cached_property
@@ -137,7 +138,7 @@ class ImageStore:
             else:
                 on_progress(Progress(title, "unchanged"))
                 record = contents.images[found]
-            self._name(found, record, what.recipe.names, yield_to_real=what.recipe.stand_in)
+            await asyncio.to_thread(self._name, found, record, what.recipe.names, what.recipe.stand_in)
         on_progress(Progress(title, "done"))
         return self._images()[found]
 
@@ -199,7 +200,7 @@ class ImageStore:
                 raise ImageError(str(wanted), Reason.PULL, message)
             record = Record(pulled.config, manifests.diff_ids_of(pulled.config), Source.PULLED)
             record.digests = [f"{wanted.name}@{pulled.digest}"]
-            self._name(pulled.id, record, () if wanted.digest else (str(wanted),))
+            await asyncio.to_thread(self._name, pulled.id, record, () if wanted.digest else (str(wanted),))
         on_progress(Progress(wanted.familiar, "done"))
         return pulled.id
 
@@ -222,23 +223,43 @@ class ImageStore:
             await take_in(self._layers, diff_ids, piece_of, on_progress, fresh)
         except LayerRefused as error:
             raise archive.ArchiveError(f"{path}: {error}") from None
-        self._name(stored.id, Record(stored.config, diff_ids, Source.LOADED), stored.names)
+        record = Record(stored.config, diff_ids, Source.LOADED)
+        await asyncio.to_thread(self._name, stored.id, record, stored.names)
         on_progress(Progress(", ".join(stored.names) or stored.id, "done"))
 
     async def remove(self, name: str) -> bool:
-        """Forget a name (or, by id, an image with all its names); gives whether it was here."""
+        """Forget a name, or, by id (also its beginning, as listed), an image with all its names; whether it was here.
+
+        Its layers stay until the next garbage collection, which spares those that containers use.
+        """
+        if image_id := self._id_of(name):
+            await asyncio.to_thread(self._forget, image_id)
+            return True
+        wanted = reference.parse(name)
         image = self.get(name)
-        if image is None:
-            return False
+        if image is not None:
+            await asyncio.to_thread(self._forget_name, image.id, wanted)
+        return image is not None
+
+    def _id_of(self, text: str) -> str:
+        """The one id that begins like this, "" when there is none."""
+        digits = text.removeprefix("sha256:")
+        if not re.fullmatch("[a-f0-9]{6,64}", digits):
+            return ""
+        found = [key for key in self._images() if key.startswith(f"sha256:{digits}")]
+        return found[0] if len(found) == 1 else ""
+
+    def _forget(self, image_id: str) -> None:
         with self._index.change() as contents:
-            if name == image.id:
-                contents.names = {key: value for key, value in contents.names.items() if value != name}
-            elif (wanted := reference.parse(name)).digest:
-                contents.images[image.id].digests.remove(f"{wanted.name}@{wanted.digest}")
-            else:
-                del contents.names[str(wanted)]
-            contents.drop_unnamed(image.id)
-        return True
+            contents.names = {key: value for key, value in contents.names.items() if value != image_id}
+            contents.drop_unnamed(image_id)
+
+    def _forget_name(self, image_id: str, wanted: Reference) -> None:
+        with self._index.change() as contents:
+            if wanted.digest and image_id in contents.images:
+                contents.images[image_id].digests.remove(f"{wanted.name}@{wanted.digest}")
+            contents.names.pop(str(wanted), None)
+            contents.drop_unnamed(image_id)
 
     async def garbage_collect(self, in_use: Collection[Path] = ()) -> int:
         """Remove layers of no image, and scratch; `in_use` are layers of containers. Gives the bytes freed.
@@ -296,8 +317,11 @@ class ImageStore:
     def _complete(self, record: Record) -> bool:
         return all(self._layers.facts(diff_id) is not None for diff_id in record.diff_ids)
 
-    def _name(self, image_id: str, record: Record, names: Sequence[str], *, yield_to_real: bool = False) -> None:
-        """Put an image into the index under its names, taking them from whichever image has had them."""
+    def _name(self, image_id: str, record: Record, names: Sequence[str], yield_to_real: bool = False) -> None:
+        """Put an image into the index under its names, taking them from whichever image has had them.
+
+        With `yield_to_real` a name stays with an image that is no stand-in.
+        """
         with self._index.change() as contents:
             known = contents.images.get(image_id)
             if known is not None:
@@ -319,14 +343,19 @@ class ImageStore:
         may have found one of them here): then the next garbage collection does it.
         """
         fresh: set[str] = set()
+        fd = self._open_lock()
         try:
-            with self._locked(fcntl.LOCK_SH):
-                yield fresh
+            # a garbage collection of another process may take seconds
+            await asyncio.to_thread(fcntl.flock, fd, fcntl.LOCK_SH)
+            yield fresh
         except BaseException:
+            fcntl.flock(fd, fcntl.LOCK_UN)
             with self._alone() as alone:
                 if alone:
                     await asyncio.to_thread(self._discard, fresh - self._named())
             raise
+        finally:
+            os.close(fd)
 
     def _named(self) -> set[str]:
         """The layers that images consist of."""
@@ -334,19 +363,16 @@ class ImageStore:
 
     @contextmanager
     def _alone(self) -> Iterator[bool]:
-        """Whether nobody, in any process, is adding; nobody can begin before the block ends."""
-        with self._locked(fcntl.LOCK_EX | fcntl.LOCK_NB) as held:
-            yield held
-
-    @contextmanager
-    def _locked(self, how: int) -> Iterator[bool]:
-        fd = os.open(self._root / "adding.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        """Whether nobody, in any process, is adding; if so, nobody can begin before the block ends."""
+        fd = self._open_lock()
         try:
-            try:
-                fcntl.flock(fd, how)
-            except BlockingIOError:
-                yield False
-            else:
-                yield True
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
         finally:
             os.close(fd)
+
+    def _open_lock(self) -> int:
+        return os.open(self._root / "adding.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

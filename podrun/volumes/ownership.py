@@ -14,14 +14,12 @@ _READ_ONLY = 0o440
 _ENTER = 0o110
 
 
-def set_group(directory: Path, group: int, *, read_only: bool, on_root_mismatch: bool = False) -> None:
+def set_group(directory: Path, group: int, *, read_only: bool) -> None:
     """Give everything below `directory`, and it itself last, to `group`, with modes that let the group in.
 
-    Links get the group but no mode, and are not followed. With `on_root_mismatch` (the change policy
-    OnRootMismatch) nothing is done when the directory itself is already as it should be.
+    Links get the group but no mode, and are not followed. fsGroupChangePolicy is for volumes that outlive their pod;
+    those that podrun has are always gone through, as by a kubelet.
     """
-    if on_root_mismatch and _is_set(directory, group, read_only):
-        return
     for where, names, files in os.walk(directory, topdown=False):
         for name in (*files, *(name for name in names if os.path.islink(os.path.join(where, name)))):
             _set_one(os.path.join(where, name), group, read_only)
@@ -41,8 +39,3 @@ def _set_one(path: str, group: int, read_only: bool) -> None:
     os.lchown(path, -1, group)
     if not stat.S_ISLNK(facts.st_mode):
         os.chmod(path, group_mode(facts.st_mode, read_only=read_only))
-
-
-def _is_set(directory: Path, group: int, read_only: bool) -> bool:
-    facts = os.stat(directory)
-    return facts.st_gid == group and stat.S_IMODE(facts.st_mode) == group_mode(facts.st_mode, read_only=read_only)

@@ -110,7 +110,7 @@ async def test_garbage_is_what_no_image_names_and_no_container_uses(store: Image
     assert await store.remove("a:1")
     assert not await store.remove("a:1")
     assert await store.garbage_collect() == 0
-    assert await store.remove(image.id)
+    assert await store.remove(image.id[7:19])
     assert store.list() == ()
     assert await store.garbage_collect(in_use=[image.layers[0]]) == 3
     assert (image.layers[0] / "base").exists()
@@ -139,6 +139,30 @@ async def test_what_one_process_adds_another_sees(store: ImageStore, tmp_path: P
     image = store.get("a:1")
     assert image is not None
     assert (image.layers[0] / "base").read_text() == "base"
+
+
+async def test_a_process_that_is_killed_leaves_what_the_next_one_can_use(store: ImageStore, tmp_path: Path) -> None:
+    layers = [tar_of([Entry(f"{number}-{count}", bytes(50_000)) for count in range(400)]) for number in range(3)]
+    path = docker_save(tmp_path / "a.tar", {("a:1",): [BASE, *layers]})
+    program = (
+        "import asyncio, sys; from pathlib import Path; from podrun.images.store import ImageStore;"
+        "asyncio.run(ImageStore(Path(sys.argv[1])).load(Path(sys.argv[2]), lambda step: print(step.step, flush=True)))"
+    )
+    for moment in (1, 2, 3, 5):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", program, str(tmp_path / "images"), str(path), stdout=asyncio.subprocess.PIPE
+        )
+        assert process.stdout is not None
+        for _ in range(moment):
+            await process.stdout.readline()
+        process.kill()
+        await process.wait()
+        for image in store.list():
+            assert all(layer.is_dir() for layer in image.layers)
+    (image,) = await store.load(path)
+    assert [len(os.listdir(layer)) for layer in image.layers] == [1, 400, 400, 400]
+    await store.garbage_collect()
+    assert os.listdir(tmp_path / "images/scratch") == []
 
 
 async def test_after_a_crash_the_next_collection_cleans_up(store: ImageStore, tmp_path: Path) -> None:

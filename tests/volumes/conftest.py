@@ -61,6 +61,8 @@ def own_mounts() -> Iterator[None]:
         mounts.set_propagation("/", MountFlags.PRIVATE | MountFlags.REC)
         yield
     finally:
+        # threads that the test started share this one's directory (CLONE_FS), which setns refuses: unshare parts them
+        namespaces.unshare(Clone.MNT)
         namespaces.setns(before, Clone.MNT)
         os.close(before)
 
