@@ -38,6 +38,7 @@ from podrun.runtime.sessions import AttachSession, ExecSession
 from podrun.runtime.streams import Streams
 from podrun.spawner.client import SpawnerClient, SpawnerError
 from podrun.spawner.protocol import Exit, Exited, Living
+from podrun.spawner.start import SpawnerLost
 
 
 class Runtime:
@@ -61,6 +62,9 @@ class Runtime:
         self._subscribers: list[Callable[[Event], None]] = []
         self._watching: asyncio.Task[None] | None = None
         self._swift: int | None = None
+        self.broken: asyncio.Future[None]
+        """From `start` on. Fails with the reason when no spawner can be begun in place of a lost one: podrund had
+        better end then."""
         self._host: Host
         self._sandboxes: Sandboxes
         self._containers: Containers
@@ -72,6 +76,7 @@ class Runtime:
         """Adopt what runs. Raises SpawnerLost, RulesRefused, OSError where the machine does not allow it."""
         for directory in (self._run, self._state):
             directory.mkdir(mode=0o711, parents=True, exist_ok=True)
+        self.broken = asyncio.get_running_loop().create_future()
         self._swift = swift.hold()
         spawner = await self._connect(None)
         self._host = Host(
@@ -143,8 +148,13 @@ class Runtime:
         while True:
             await asyncio.shield(self._host.spawner.lost)
             self._streams.lose_all()
-            self._host.spawner = await self._connect(self._host.spawner)
-            await self._rejoin()
+            try:
+                self._host.spawner = await self._connect(self._host.spawner)
+            except SpawnerLost as error:
+                self.broken.set_exception(error)
+                return
+            with contextlib.suppress(SpawnerLost):  # lost as well: the next round begins another
+                await self._rejoin()
 
     async def _rejoin(self) -> None:
         """After another spawner has begun: what we hold stays, what has gone with the old one is lost."""

@@ -15,6 +15,7 @@ from podrun.network.pods import PodNetwork
 from podrun.runtime.model import ContainerConfig, ContainerStatus, Event, SandboxConfig, SandboxStatus, State
 from podrun.runtime.runtime import Runtime
 from podrun.spawner.client import SpawnerClient
+from podrun.spawner.start import SpawnerFailed
 
 BUSYBOX = Path("/bin/busybox")
 
@@ -79,6 +80,8 @@ class Machine:
     _waiting: list[asyncio.Future[None]] = field(default_factory=list)
     reconnected: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the runtime has another spawner."""
+    refuse_spawner: bool = False
+    """No spawner can be begun any more."""
     _uids: int = 0
 
     def hear(self, event: Event) -> None:
@@ -144,6 +147,8 @@ def make_runtime(root: Path, name: str, layer: Path) -> Machine:
     groups, network = PodGroups(detect(), name), PodNetwork(root / "state/network")
 
     async def connect(former: SpawnerClient | None) -> SpawnerClient:
+        if machine.refuse_spawner:
+            raise SpawnerFailed("no room for a spawner")
         client = await SpawnerClient.start(root / "spawner", visible=[root], former=former)
         if former is not None:
             machine.reconnected.set()

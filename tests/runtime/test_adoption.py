@@ -6,9 +6,13 @@ import signal
 import socket
 from pathlib import Path
 
+import pytest
+
 from podrun.cgroups.group import Group
 from podrun.network.wiring import LINK_PREFIX
+from podrun.runtime.errors import SandboxFailed
 from podrun.runtime.model import Resources, State
+from podrun.spawner.start import SpawnerFailed
 from tests.runtime.machine import Machine, make_runtime
 
 
@@ -69,6 +73,23 @@ async def test_a_killed_spawner_is_replaced_and_what_it_knew_is_lost_honestly(ma
     again = await machine.run(pod, "sh", "-c", "echo again", name="again")
     await machine.until(again)
     assert machine.log(again) == "again\n"
+
+
+async def test_where_no_spawner_can_be_begun_the_runtime_says_that_it_is_broken(machine: Machine) -> None:
+    pod = await machine.sandbox()
+    machine.refuse_spawner = True
+    os.kill(machine.runtime.spawner.welcome.pid, signal.SIGKILL)
+    with pytest.raises(SpawnerFailed, match="no room for a spawner"):
+        async with asyncio.timeout(20):
+            await asyncio.shield(machine.runtime.broken)
+    with pytest.raises(SandboxFailed):
+        await machine.sandbox(pod_uid="later")
+    machine.refuse_spawner = False
+    await machine.runtime.close()
+    after = _next_life(machine)
+    await after.runtime.start()
+    machine.runtime = after.runtime
+    assert after.runtime.sandbox_status(pod.id).ready
 
 
 def _traces(machine: Machine) -> dict[str, object]:
