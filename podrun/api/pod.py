@@ -261,6 +261,13 @@ class VolumeMount(View):
     mount_propagation: str | None = None
 
 
+class VolumeDevice(View):
+    """A block volume as a device in a container."""
+
+    name: str
+    device_path: str = ""
+
+
 class Resources(View):
     """requests and limits, resource name -> quantity."""
 
@@ -314,6 +321,7 @@ class Container(View):
     restart_policy: str | None = None
     restart_policy_rules: tuple[RestartRule, ...] = ()
     volume_mounts: tuple[VolumeMount, ...] = ()
+    volume_devices: tuple[VolumeDevice, ...] = ()
     liveness_probe: Probe | None = None
     readiness_probe: Probe | None = None
     startup_probe: Probe | None = None
@@ -547,6 +555,13 @@ class Named(View):
     condition_type: str = ""
 
 
+class TopologySpread(View):
+    """How evenly pods are to be spread over a topology; the selector does not matter on one node."""
+
+    topology_key: str = ""
+    when_unsatisfiable: str = "DoNotSchedule"
+
+
 class OperatingSystem(View):
     """Which operating system the pod is for."""
 
@@ -593,6 +608,8 @@ class PodSpec(View):
     os: OperatingSystem | None = None
     resources: Resources | None = None
     overhead: dict[str, str] = {}
+    resource_claims: tuple[Named, ...] = ()
+    topology_spread_constraints: tuple[TopologySpread, ...] = ()
 
 
 class Pod(View):

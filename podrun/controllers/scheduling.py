@@ -61,6 +61,9 @@ def misfit(pod: Pod, node: NodeView, others: list[Pod]) -> Misfit | None:
             "Too many pods" if lack.resource == "pods" else f"Insufficient {lack.resource}" for lack in lacking
         )
         return Misfit(reasons, any(lack.requested > lack.capacity for lack in lacking))
+    for spread in pod.spec.topology_spread_constraints:
+        if spread.when_unsatisfiable == "DoNotSchedule" and spread.topology_key not in node.labels:
+            return Misfit(("node(s) didn't match pod topology spread constraints (missing required label)",), True)
     if (problem := fitting.affinity_problem(pod, others, node)) is not None:
         return Misfit((problem,), problem.endswith("didn't match pod affinity rules"))
     return None

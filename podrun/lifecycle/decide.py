@@ -171,7 +171,7 @@ def _with_backoff(
         sandbox_id=need.id,
         attempt=need.attempt,
         kills=kills,
-        starts=tuple(s for s in allowed if s.name not in observed.running),
+        starts=tuple(allowed),
         held=tuple(held),
         backoffs=_frozen(entries),
         resizes=resizes,

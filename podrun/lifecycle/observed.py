@@ -131,8 +131,6 @@ class Observed:
     backoffs: Mapping[str, Backoff] = field(default_factory=dict)
     """By `backoff.key`."""
     node: Node = Node()
-    running: frozenset[str] = field(default_factory=frozenset)
-    """Names of containers that are being started this moment, so that a repeated decision does not start them twice."""
 
     def latest(self, name: str) -> ContainerSeen | None:
         """The newest attempt of a container."""

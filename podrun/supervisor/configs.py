@@ -37,8 +37,24 @@ def labels(pod: Pod, container: Container | None = None) -> dict[str, str]:
     return made
 
 
+class Unsupported(ValueError):
+    """The pod asks for what podrun does not do; better no pod than one without it."""
+
+
+def refuse_unsupported(pod: Pod) -> None:
+    """Raises Unsupported."""
+    if pod.spec.host_users is False:
+        raise Unsupported("user namespaces (hostUsers: false) are not supported by podrun")
+    if pod.spec.resource_claims:
+        raise Unsupported("resourceClaims need the drivers of a cluster, which podrun has not")
+    for container in (*pod.spec.containers, *pod.spec.init_containers):
+        if container.volume_devices:
+            raise Unsupported(f"volumeDevices of container {container.name} need block volumes, which podrun has not")
+
+
 def sandbox_config(pod: Pod, attempt: int, options: Options) -> SandboxConfig:
-    """Raises naming.TooLong."""
+    """Raises naming.TooLong, Unsupported."""
+    refuse_unsupported(pod)
     host = naming.host_name(pod, options.node_name)
     resolver = naming.resolver(pod, options.resolver, options.cluster_dns)
     everyone = (*pod.spec.containers, *pod.spec.init_containers)

@@ -122,7 +122,9 @@ class Supervisor:
 
     def _begin(self, uid: str, obj: Object) -> None:
         adopted = bool(observing.sandboxes(self.services.runtime, uid))
-        worker = PodWorker(self.services, obj, adopted=adopted, others=lambda: self._others(uid))
+        worker = PodWorker(
+            self.services, obj, adopted=adopted, others=lambda: self._others(uid), ended=self._room_is_free
+        )
         self._workers[uid] = worker
         if not adopted and worker.phase not in TERMINAL and not worker.pod.metadata.deletion_timestamp:
             self._admit(worker)
@@ -149,9 +151,11 @@ class Supervisor:
         return NodeView(options.node_name, {"kubernetes.io/hostname": options.node_name}, options.allocatable)
 
     def _ended(self, uid: str) -> None:
-        """A worker has nothing left to do; what waited for its room may have it now."""
         self._workers.pop(uid, None)
         self._tasks.pop(uid, None)
+
+    def _room_is_free(self) -> None:
+        """A pod has ended: a resize that waited for its room may have it now."""
         for worker in list(self._workers.values()):
             if PENDING in worker.remembered.resize and (obj := self._object(worker)) is not None:
                 worker.update(obj)

@@ -238,7 +238,7 @@ class Sync:
         try:
             config = configs.sandbox_config(worker.pod, attempt, self._services.options)
             sandbox = await runtime.run_sandbox(config)
-        except (RuntimeFailure, TooLong) as error:
+        except (RuntimeFailure, TooLong, configs.Unsupported) as error:
             worker.tell("Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
             self._errors = True
             return None

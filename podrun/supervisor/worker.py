@@ -50,9 +50,18 @@ class Stage(Enum):
 class PodWorker:
     """The life of one pod, from when it is known until nothing of it is left."""
 
-    def __init__(self, services: Services, obj: Object, *, adopted: bool, others: Callable[[], Sequence[Pod]]) -> None:
+    def __init__(
+        self,
+        services: Services,
+        obj: Object,
+        *,
+        adopted: bool,
+        others: Callable[[], Sequence[Pod]],
+        ended: Callable[[], None],
+    ) -> None:
+        """`others` are the pods that have room on the node; `ended` is told when this one gives up its own."""
         self.services = services
-        self._others = others
+        self._others, self._tell_ended = others, ended
         self.pod = Pod.of(obj)
         self.stage = Stage.SYNCING
         self.status: Mapping[str, Any] = obj.get("status") or {}
@@ -322,6 +331,7 @@ class PodWorker:
         self.probes.stop()
         self.stage = Stage.TERMINATED
         self.publish(self.observe(), terminal=True)
+        self._tell_ended()
 
     async def stop_sandboxes(self, observed: Observed) -> None:
         """Stop every sandbox of the pod that is ready."""

@@ -87,6 +87,7 @@ REASONS: list[tuple[str, dict[str, Any], str]] = [
         "1 node(s) didn't match Pod's node affinity/selector." + NO_HELP,
     ),
     ("a selector that no node has", {"nodeSelector": {"a": "b"}}, "1 node(s) didn't match Pod's node affinity/selector." + NO_HELP),
+    ("a topology that the node is not in", {"topologySpreadConstraints": [{"topologyKey": "rack", "whenUnsatisfiable": "DoNotSchedule"}]}, "1 node(s) didn't match pod topology spread constraints (missing required label)." + NO_HELP),
     ("more than the node has", asking("9"), "1 Insufficient cpu." + NO_HELP),
     (
         "more of two things",

@@ -54,7 +54,6 @@ ROWS: list[tuple[str, Any, Observed, dict[str, Any]]] = [
     ("the first restart is immediate", pod("a"), seen(exited("a", 1, ago=0)), {"start": ["a"]}),
     ("the second waits from the end of the attempt", pod("a"), seen(exited("a", 1, ago=5), backoffs=CRASHED), {"held": ["a"]}),
     ("and starts when the time has come", pod("a"), seen(exited("a", 1, ago=10), backoffs=CRASHED), {"start": ["a"]}),
-    ("what is being started is not started twice", pod("a"), seen(exited("a", 1), running=frozenset({"a"})), {}),
     ("the next init container starts when the one before has ended with 0", pod("a", init=["i", "j"]), seen(exited("i")), {"start": ["j"]}),
     ("an init container that runs keeps everything waiting", pod("a", init=["i", "j"]), seen(running("i")), {}),
     ("the regular containers start after the last init container", pod("a", "b", init=["i"]), seen(exited("i")), {"start": ["a", "b"]}),

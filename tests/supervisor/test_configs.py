@@ -176,6 +176,19 @@ def test_a_debug_container_sees_its_targets_volumes_but_not_the_token(tmp_path: 
     assert debugging(tmp_path, mounts, debug_sees_volumes=False) == []
 
 
+@pytest.mark.parametrize(
+    ("container", "spec", "problem"),
+    [
+        ({}, {"hostUsers": False}, "user namespaces"),
+        ({}, {"resourceClaims": [{"name": "gpu"}]}, "resourceClaims"),
+        ({"volumeDevices": [{"name": "v", "devicePath": "/dev/x"}]}, {}, "volumeDevices of container a"),
+    ],
+)
+def test_what_podrun_does_not_do_is_said(tmp_path: Path, container: Any, spec: Any, problem: str) -> None:
+    with pytest.raises(configs.Unsupported, match=problem):
+        configs.sandbox_config(pod(container, **spec), 0, options(tmp_path))
+
+
 def test_the_sandbox(tmp_path: Path) -> None:
     made = pod(
         {

@@ -366,3 +366,43 @@ async def test_resources_change_in_place(house: House) -> None:
         'Pod resize completed: {"containers":[{"name":"a","resources":'
         '{"limits":{"cpu":"300m"},"requests":{"cpu":"150m"}}}],"generation":2}'
     )
+
+
+async def test_a_resize_that_does_not_fit_waits_until_another_pod_has_ended(house: House) -> None:
+    other = {"containers": [{"name": "b", "resources": {"requests": {"cpu": "1"}}}]}
+    await house.create(other, uid="o", name="o")
+    await house.create({"containers": [{"name": "a", "resources": {"requests": {"cpu": "500m"}}}]})
+    await asyncio.sleep(1)
+
+    def resized(obj: dict[str, Any]) -> dict[str, Any]:
+        container = {**obj["spec"]["containers"][0], "resources": {"requests": {"cpu": "1500m"}}}
+        meta = {**obj["metadata"], "generation": 2}
+        return {**obj, "metadata": meta, "spec": {**obj["spec"], "containers": [container]}}
+
+    await house.store.modify("pods", "n", "p", resized)
+    await asyncio.sleep(1)
+    pending = next(c for c in house.pod["status"]["conditions"] if c["type"] == "PodResizePending")
+    assert (pending["reason"], pending["message"]) == (
+        "Deferred",
+        "Node didn't have enough resource: cpu, requested: 1500, used: 1000, capacity: 2000",
+    )
+    assert house.pod["status"]["containerStatuses"][0]["resources"] == {"requests": {"cpu": "500m"}}
+    ending = {"deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": 1}
+    await house.store.modify("pods", "n", "o", lambda obj: {**obj, "metadata": {**obj["metadata"], **ending}})
+    await asyncio.sleep(3)
+    assert house.pod["status"]["containerStatuses"][0]["resources"] == {"requests": {"cpu": "1500m"}}
+    assert "ResizeCompleted" in [reason for reason, _, _ in house.events()]
+
+
+async def test_a_custom_condition_makes_a_gated_pod_ready(house: House) -> None:
+    await house.create(one(readinessGates=[{"conditionType": "x/y"}]))
+    await asyncio.sleep(1)
+
+    def opened(obj: dict[str, Any]) -> dict[str, Any]:
+        conditions = [*obj["status"]["conditions"], {"type": "x/y", "status": "True"}]
+        return {**obj, "status": {**obj["status"], "conditions": conditions}}
+
+    assert {c["type"]: c["status"] for c in house.pod["status"]["conditions"]}["Ready"] == "False"
+    await house.store.modify("pods", "n", "p", opened)
+    await asyncio.sleep(1)
+    assert {c["type"]: c["status"] for c in house.pod["status"]["conditions"]}["Ready"] == "True"
