@@ -118,7 +118,9 @@ class SpawnerClient:
         and nothing else of the host's files. `former` is the client whose spawner was lost: what it kept of the living
         processes is handed to the new spawner. Raises SpawnerLost with the spawner's own words when it cannot begin.
         """
-        reserve = former._reserve if former is not None else {}
+        reserve: dict[str, _Reserve] = {}
+        if former is not None:
+            reserve, former._reserve = former._reserve, reserve
         try:
             return await _connect(cls, directory, reserve)
         except SpawnerLost:

@@ -6,7 +6,9 @@ import heapq
 import itertools
 import select
 import time
+import traceback
 from collections.abc import Callable
+from functools import partial
 
 READ = select.EPOLLIN
 WRITE = select.EPOLLOUT
@@ -65,7 +67,7 @@ class Loop:
             for descriptor, events in self._epoll.poll(self._patience()):
                 callback = self._callbacks.get(descriptor)
                 if callback is not None:
-                    callback(events)
+                    _guarded(partial(callback, events))
             self._ring()
 
     def stop(self) -> None:
@@ -84,4 +86,13 @@ class Loop:
         while self._timers and (self._timers[0][2].action is None or self._timers[0][0] <= time.monotonic()):
             action = heapq.heappop(self._timers)[2].action
             if action is not None:
-                action()
+                _guarded(action)
+
+
+def _guarded(action: Callable[[], None]) -> None:
+    """Nothing that goes wrong with one process or request may end the parent of all the others: it is written to
+    stderr (a file in the spawner's directory) and the loop goes on."""
+    try:
+        action()
+    except Exception:
+        traceback.print_exc()

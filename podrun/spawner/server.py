@@ -108,9 +108,11 @@ class Spawner:
             self._serve(peer, packet.number, packet.message, descriptors, packet.text)
         except _Refused as refused:
             peer.send(packet.number, Failed(refused.failure))
-        except (OSError, IndexError) as error:
+        except Exception as error:
             number = getattr(error, "errno", None) or errno.EINVAL
             peer.send(packet.number, Failed(Failure("request", number, message=str(error))))
+            if not isinstance(error, (OSError, IndexError)):
+                raise  # the loop writes it down
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
@@ -249,8 +251,6 @@ class Spawner:
         if process.kind == "exec":
             for name in tuple(running.held):
                 running.release(name)
-        else:
-            self.records.begin(process)
         self.add_running(running)
         if "terminal" in running.held:
             self._follow(running)

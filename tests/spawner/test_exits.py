@@ -219,6 +219,31 @@ async def test_a_spawner_that_cannot_begin_says_why(tmp_path: Path) -> None:
         await SpawnerClient.start(tmp_path / "run", visible=[tmp_path / "missing"])
 
 
+async def test_a_peer_from_another_pid_namespace_is_turned_away(box: Box) -> None:
+    script = f"""
+import socket
+sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+sock.connect({str(box.run / "socket")!r})
+print(sock.recv(100))
+"""
+    process = await asyncio.create_subprocess_exec(
+        "unshare", "--pid", "--fork", sys.executable, "-c", script, stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await process.communicate()
+    assert out == b"b''\n"
+
+
+async def test_nonsense_on_the_socket_is_refused_and_does_no_harm(box: Box) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+        sock.connect(str(box.run / "socket"))
+        assert b"Welcome" in sock.recv(1000)
+        for nonsense in (b"x", b"{}", b"[]", b'{"n": 7, "m": {"t": "Nothing"}}', b"\0"):
+            sock.send(nonsense)
+            assert b'"t": "Failed"' in sock.recv(1000)
+    _, lines = await box.run_to_end(box.container("echo", "unmoved"))
+    assert lines == ["unmoved"]
+
+
 async def test_the_titles_say_who_is_who(box: Box) -> None:
     welcome = box.client.welcome
     await box.client.drain_log("nobody")  # answered: the log process has begun
