@@ -335,7 +335,15 @@ class Podrun:
         return found
 
 
-_HOLD = "ip link set lo up; echo ready; exec sleep infinity"
+_HOLD = """
+ip link set lo up
+ip link add eth0 type veth peer name world
+ip addr add 198.51.100.10/24 dev eth0
+ip link set eth0 up; ip link set world up
+ip route add default via 198.51.100.1
+echo ready; exec sleep infinity
+"""
+"""A machine has an address that others know and a way to the world, here one that leads nowhere."""
 
 
 def prepare_images(recipes: Path, key: str) -> Path:
