@@ -46,8 +46,23 @@ def encode(value: object) -> dict[str, Any]:
     return typing.cast(dict[str, Any], _plain(value))
 
 
+_AS_THEY_ARE = frozenset((str, int, bool, float, type(None)))
+
+
 def _plain(value: object) -> Any:
-    if value is None or isinstance(value, (str, bool, float)):
+    # By exact type first: a container's plan has hundreds of values, and nearly all of them are of these.
+    kind = type(value)
+    if kind in _AS_THEY_ARE:
+        return value
+    defaults = _defaults.get(kind)
+    if defaults is not None:
+        out: dict[str, Any] = {"t": kind.__name__}
+        for name, default in defaults:
+            item = getattr(value, name)
+            if item is not default and item != default:
+                out[name] = _plain(item)
+        return out
+    if isinstance(value, (str, float)):
         return value
     if isinstance(value, enum.Enum):
         return value.value
@@ -59,12 +74,7 @@ def _plain(value: object) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
-    out: dict[str, Any] = {"t": type(value).__name__}
-    for name, default in _defaults[type(value)]:
-        item = getattr(value, name)
-        if item is not default and item != default:
-            out[name] = _plain(item)
-    return out
+    raise TypeError(f"no way to send a {kind.__name__}")
 
 
 def decode(data: object) -> Any:
