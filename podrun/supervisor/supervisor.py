@@ -158,7 +158,7 @@ class Supervisor:
         """A pod has ended: a resize that waited for its room may have it now."""
         for worker in list(self._workers.values()):
             if PENDING in worker.remembered.resize and (obj := self._object(worker)) is not None:
-                worker.update(obj)
+                worker.consider(obj)
 
     def _object(self, worker: PodWorker) -> Object | None:
         obj = self.services.store.get("pods", *worker.pod.key)

@@ -63,6 +63,7 @@ class PodWorker:
         self.services = services
         self._others, self._tell_ended = others, ended
         self.pod = Pod.of(obj)
+        self._asked = _asked(obj)
         self.stage = Stage.SYNCING
         self.status: Mapping[str, Any] = obj.get("status") or {}
         self.failures: dict[str, StartFailure] = {}
@@ -94,15 +95,21 @@ class PodWorker:
 
     def update(self, obj: Object) -> None:
         """The object was changed by somebody: its specification, its metadata, or a status not written here."""
-        before = self.pod
+        asked = _asked(obj)
+        if asked == self._asked:
+            if self._ours_is_lost(obj):
+                self.wake()
+            return
+        self._asked = asked
+        self.consider(obj)
+
+    def consider(self, obj: Object) -> None:
+        """Take up what the object asks for, as far as there is room for it."""
         self.pod = self.resizing.allocated(Pod.of(obj), self._others())
         if self.pod.metadata.deletion_timestamp:
             self._leave()
-        if (before.spec, before.metadata) != (self.pod.spec, self.pod.metadata):
-            self.refresh_volumes()  # downward API files hold labels, annotations and resources
-            self.wake()
-        elif self._ours_is_lost(obj):
-            self.wake()
+        self.refresh_volumes()  # downward API files hold labels, annotations and resources
+        self.wake()
 
     def _ours_is_lost(self, obj: Object) -> bool:
         """Whether somebody wrote a condition that a readiness gate looks at."""
@@ -370,3 +377,9 @@ class PodWorker:
             await services.runtime.remove_sandbox(sandbox.id)
         await asyncio.to_thread(starting.remove_logs, configs.log_directory(self.pod, services.options))
         services.pulls.forget(self.pod)
+
+
+def _asked(obj: Object) -> tuple[Object, Object]:
+    """What of a pod's object is not written here: most changes are of the status, and need no second look."""
+    ours = ("resourceVersion", "managedFields")
+    return obj["spec"], {key: value for key, value in obj["metadata"].items() if key not in ours}
