@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from podrun.api.errors import ApiError, Cause, bad_request, conflict, invalid
+from podrun.api.errors import ApiError, bad_request, conflict
 from podrun.api.gotext import quote
 from podrun.api.kinds import Kind
 from podrun.api.names import parse_time, rfc3339
@@ -22,8 +22,6 @@ Object = dict[str, Any]
 
 ORPHAN = "orphan"
 FOREGROUND = "foregroundDeletion"
-POLICIES = ("Foreground", "Background", "Orphan")
-_POLICY_NAMES = '"Foreground", "Background", "Orphan", "nil"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +34,6 @@ class DeleteOptions:
     policy: str | None = None
     orphan_dependents: bool | None = None
     dry_run: bool = False
-
-    def check(self) -> None:
-        """Raises Invalid for values that mean nothing."""
-        causes = []
-        if self.policy is not None and self.orphan_dependents is not None:
-            why = "orphanDependents and deletionPropagation cannot be both set"
-            causes.append(
-                Cause("FieldValueInvalid", f"Invalid value: {quote(self.policy)}: {why}", "propagationPolicy")
-            )
-        if self.policy is not None and self.policy not in POLICIES:
-            message = f"Unsupported value: {quote(self.policy)}: supported values: {_POLICY_NAMES}"
-            causes.append(Cause("FieldValueNotSupported", message, "propagationPolicy"))
-        if causes:
-            raise invalid("DeleteOptions.meta.k8s.io", "", causes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
 from podrun.api import yamltext
 from podrun.api.deletion import DeleteOptions, options_of
-from podrun.api.errors import Cause, bad_request, invalid
-from podrun.api.gotext import quote
+from podrun.api.errors import bad_request, invalid
+from podrun.api.validation import options
 from podrun.apiserver.call import Call
 from podrun.apiserver.negotiation import JSON, YAML
 
-LONGEST_MANAGER = 128
-_VALIDATIONS = ("", "Ignore", "Strict", "Warn")
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 BODY_TYPES = (JSON, YAML, PROTOBUF)
 
@@ -32,69 +30,46 @@ class WriteOptions:
 def write_options(call: Call, kind: str, *, apply: bool = False) -> WriteOptions:
     """`kind` is CreateOptions, UpdateOptions or PatchOptions. Raises Invalid."""
     query = call.query
-    causes = []
-    manager = query.get("fieldManager", "")
-    if apply and not manager:
-        causes.append(Cause("FieldValueRequired", "Required value: is required for apply patch", "fieldManager"))
-    if kind == "PatchOptions" and not apply and "force" in query:
-        causes.append(Cause("FieldValueForbidden", "Forbidden: may not be specified for non-apply patch", "force"))
-    causes += _manager(manager)
-    causes += _dry_run(query.getall("dryRun", ()))
-    validation = query.get("fieldValidation", "")
-    if validation not in _VALIDATIONS:
-        listing = ", ".join(quote(one) for one in _VALIDATIONS)
-        message = f"Unsupported value: {quote(validation)}: supported values: {listing}"
-        causes.append(Cause("FieldValueNotSupported", message, "fieldValidation"))
+    given: dict[str, Any] = {
+        "fieldManager": query.get("fieldManager", ""),
+        "fieldValidation": query.get("fieldValidation", ""),
+        "dryRun": list(query.getall("dryRun", ())),
+    }
+    if "force" in query:
+        given["force"] = call.flag("force")
+    patching = kind == "PatchOptions"
+    causes = options.patch_options(given, is_apply=apply) if patching else options.write_options(given)
     if causes:
         raise invalid(f"{kind}.meta.k8s.io", "", causes)
-    return WriteOptions(call.dry_run, validation, call.flag("force"))
-
-
-def _manager(manager: str) -> Iterable[Cause]:
-    if len(manager.encode()) > LONGEST_MANAGER:
-        yield Cause("FieldValueTooLong", f"Too long: may not be more than {LONGEST_MANAGER} bytes", "fieldManager")
-    for position, char in enumerate(manager):
-        if not char.isprintable():
-            message = f"Invalid value: {quote(manager)}: invalid character U+{ord(char):04X} (at position {position})"
-            yield Cause("FieldValueInvalid", message, "fieldManager")
-
-
-def _dry_run(values: Iterable[str]) -> Iterable[Cause]:
-    given = list(values)
-    if any(value != "All" for value in given):
-        listing = f"[{','.join(quote(value) for value in given)}]"
-        yield Cause("FieldValueNotSupported", f'Unsupported value: {listing}: supported values: "All"', "dryRun")
+    return WriteOptions(call.dry_run, given["fieldValidation"], call.flag("force"))
 
 
 async def delete_options(call: Call) -> DeleteOptions:
     """The options of a delete: the body's, or without one the query's. Raises BadRequest and Invalid."""
     body = await call.body()
+    given: Any
     if body:
         media_type = call.media_type(*BODY_TYPES)
         try:
-            parsed = yamltext.read(body)[0] if media_type == YAML else orjson.loads(body)
+            given = yamltext.read(body)[0] if media_type == YAML else orjson.loads(body)
         except ValueError as error:
             raise bad_request(f"couldn't get version/kind; json parse error: {error}") from None
-        options = options_of(parsed)
     else:
         query = call.query
-        orphan = call.flag("orphanDependents") if "orphanDependents" in query else None
-        options = DeleteOptions(
-            grace_seconds=call.number("gracePeriodSeconds"),
-            policy=query.get("propagationPolicy") or None,
-            orphan_dependents=orphan,
-        )
-    options.check()
-    causes = list(_dry_run(call.query.getall("dryRun", ())))
+        given = {"gracePeriodSeconds": call.number("gracePeriodSeconds")}
+        if query.get("propagationPolicy"):
+            given["propagationPolicy"] = query["propagationPolicy"]
+        if "orphanDependents" in query:
+            given["orphanDependents"] = call.flag("orphanDependents")
+    if isinstance(given, dict) and call.dry_run:
+        given["dryRun"] = list(call.query.getall("dryRun"))
+    return checked_options(given)
+
+
+def checked_options(given: Any) -> DeleteOptions:
+    """DeleteOptions from JSON values; raises BadRequest for what is none, Invalid for values that mean nothing."""
+    parsed = options_of(given)
+    causes = options.delete_options(given)
     if causes:
         raise invalid("DeleteOptions.meta.k8s.io", "", causes)
-    if call.dry_run and not options.dry_run:
-        return DeleteOptions(
-            options.grace_seconds,
-            options.uid,
-            options.resource_version,
-            options.policy,
-            options.orphan_dependents,
-            dry_run=True,
-        )
-    return options
+    return parsed

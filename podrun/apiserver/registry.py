@@ -88,9 +88,9 @@ class Registry:
         obj = admission.admit_create(self.store, kind, obj)
         if kind.resource == "services":
             obj = allocate_new(obj, taken_by(self.store.accepted("services")), random.choice)
-        obj = self.strategy(kind).create(obj)
+        obj, warnings = validation.prepare_create(kind.kind, self.strategy(kind).create(obj))
         self._refuse_invalid(kind, obj, validation.validate_create(kind.kind, obj))
-        call.warnings += validation.warnings(kind.kind, obj)
+        call.warnings += [*warnings, *validation.warnings(kind.kind, obj)]
         return obj
 
     def check_namespace(self, call: Call, name: str) -> None:
@@ -129,7 +129,7 @@ class Registry:
         if kind.resource == "services" and not subresource:
             new = allocate_changed(new, old, taken_by(self.store.accepted("services")), random.choice)
         prepare = strategy.subresources[subresource] if subresource else strategy.update
-        new = prepare(new, old)
+        new = validation.without_disabled_fields(kind.kind, prepare(new, old))
         self._refuse_invalid(kind, new, validation.validate_update(kind.kind, new, old, subresource))
         call.warnings += validation.warnings(kind.kind, new, old)
         return managedfields.keep_times(new, old)

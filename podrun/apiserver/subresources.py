@@ -13,7 +13,6 @@ from aiohttp import web
 
 from podrun.api import names, validation
 from podrun.api.defaults import apply_defaults
-from podrun.api.deletion import options_of
 from podrun.api.errors import (
     ApiError,
     Cause,
@@ -33,7 +32,7 @@ from podrun.apiserver.authorization import Authorizer
 from podrun.apiserver.call import Call
 from podrun.apiserver.lists import get_one
 from podrun.apiserver.negotiation import negotiate
-from podrun.apiserver.options import write_options
+from podrun.apiserver.options import checked_options, write_options
 from podrun.apiserver.requestinfo import RequestInfo
 from podrun.apiserver.reviews import Reviews
 from podrun.apiserver.streams.attach import attach, execute
@@ -169,8 +168,7 @@ class Subresources:
         obj, _ = await self._sent(call)
         if obj["metadata"].get("name", call.info.name) != call.info.name:
             raise bad_request("name in URL does not match name in Eviction object")
-        options = options_of(obj.get("deleteOptions") or {})
-        options.check()
+        options = checked_options(obj.get("deleteOptions") or {})
         if not call.dry_run and not options.dry_run:
             await delete(self._store, KINDS["pods"], call.info.namespace, call.info.name, options, time.time())
         elif self._store.get("pods", call.info.namespace, call.info.name) is None:

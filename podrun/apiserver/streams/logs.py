@@ -13,8 +13,9 @@ from typing import Any
 from aiohttp import web
 from multidict import MultiMapping
 
-from podrun.api.errors import Cause, bad_request, invalid
+from podrun.api.errors import bad_request, invalid
 from podrun.api.gotext import quote
+from podrun.api.validation import options
 from podrun.apiserver.call import flag, number
 from podrun.apiserver.streams.channels import is_websocket
 from podrun.apiserver.streams.descriptors import readable
@@ -39,24 +40,24 @@ _PULLS = {
 async def logs(request: web.Request, pod: Object, pods: PodAccess | None) -> web.StreamResponse:
     """Answer with the log that the query asks for; raises what the API server and the kubelet refuse."""
     name = pod["metadata"]["name"]
-    options = log_options(request.query, name)
+    wanted = log_options(request.query, name)
     container = container_name(pod, request.query.get("container", ""))
     if not pod["spec"].get("nodeName"):
         return web.Response(status=204)
     access = reachable(pods)
-    container_id = logged_id(pod, container, previous=options.previous)
+    container_id = logged_id(pod, container, previous=wanted.previous)
     sink = await _open(request)
     try:
         config = access.runtime.status(container_id).config
     except NotFound:
         await sink.send(f"unable to retrieve container logs for containerd://{container_id}".encode())
         return await sink.end()
-    formatter = Formatter(options)
-    reader = LogReader(config.log_path, options.tail_lines)
+    formatter = Formatter(wanted)
+    reader = LogReader(config.log_path, wanted.tail_lines)
     try:
         while not formatter.full and (lines := reader.read()):
             await sink.send(formatter.format(lines))
-        if options.follow and not formatter.full:
+        if wanted.follow and not formatter.full:
             async for lines in _growth(access.runtime, container_id, str(config.log_path.parent), reader):
                 await sink.send(formatter.format(lines))
                 if formatter.full:
@@ -121,16 +122,8 @@ def log_options(query: MultiMapping[str], name: str) -> LogOptions:
     """The PodLogOptions of a query, checked; `name` is the pod's. Raises BadRequest and Invalid."""
     tail, limit, seconds = (number(query, key) for key in ("tailLines", "limitBytes", "sinceSeconds"))
     since_time = query.get("sinceTime", "")
-    causes = []
-    if tail is not None and tail < 0:
-        causes.append(_invalid("tailLines", tail, "must be greater than or equal to 0"))
-    if limit is not None and limit < 1:
-        causes.append(_invalid("limitBytes", limit, "must be greater than 0"))
-    if seconds is not None and since_time:
-        why = "Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified"
-        causes.append(Cause("FieldValueForbidden", why, "[]"))
-    elif seconds is not None and seconds < 1:
-        causes.append(_invalid("sinceSeconds", seconds, "must be greater than 0"))
+    given = {"tailLines": tail, "limitBytes": limit, "sinceSeconds": seconds, "sinceTime": since_time or None}
+    causes = options.log_options({key: value for key, value in given.items() if value is not None})
     if causes:
         raise invalid("PodLogOptions", name, causes)
     return LogOptions(
@@ -141,10 +134,6 @@ def log_options(query: MultiMapping[str], name: str) -> LogOptions:
         tail_lines=tail,
         limit_bytes=limit,
     )
-
-
-def _invalid(field: str, value: int, why: str) -> Cause:
-    return Cause("FieldValueInvalid", f"Invalid value: {value}: {why}", field)
 
 
 def _since(seconds: int | None, text: str) -> str:
