@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Any
@@ -86,6 +87,9 @@ class PodWorker:
         started = self.status.get("startTime")
         self.start_time = parse_time(started) if started else services.clock()
         self._failed_in_a_row = 0
+        self._adopted = adopted
+        if self.pod.metadata.deletion_timestamp:
+            self._leave()
 
     # What happens to it: called from outside, on the loop, never waiting.
 
@@ -97,7 +101,7 @@ class PodWorker:
         """The object was changed by somebody: its specification, its metadata, or a status not written here."""
         asked = _asked(obj)
         if asked == self._asked:
-            if self._ours_is_lost(obj):
+            if self._gates_changed(obj):
                 self.wake()
             return
         self._asked = asked
@@ -111,7 +115,7 @@ class PodWorker:
         self.refresh_volumes()  # downward API files hold labels, annotations and resources
         self.wake()
 
-    def _ours_is_lost(self, obj: Object) -> bool:
+    def _gates_changed(self, obj: Object) -> bool:
         """Whether somebody wrote a condition that a readiness gate looks at."""
         gates = {gate.condition_type for gate in self.pod.spec.readiness_gates}
         theirs = [c for c in (obj.get("status") or {}).get("conditions", ()) if c["type"] in gates]
@@ -150,6 +154,10 @@ class PodWorker:
     def _leave(self) -> None:
         self.leaving.set()
         grace = termination.pod_grace(self.pod, self._grace, self._override)
+        if self._adopted and self.pod.metadata.deletion_timestamp:
+            # It was being ended when podrund was restarted: what is left counts, until the deletion timestamp.
+            left = parse_time(self.pod.metadata.deletion_timestamp) - self.services.clock()
+            grace = max(min(grace, math.ceil(left)), 1)
         if self._shortening is not None and self._grace is not None and grace < self._grace:
             self._shortening.shorten(grace)
         self._grace = grace if self._grace is None else min(grace, self._grace)

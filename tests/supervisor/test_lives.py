@@ -406,3 +406,20 @@ async def test_a_custom_condition_makes_a_gated_pod_ready(house: House) -> None:
     await house.store.modify("pods", "n", "p", opened)
     await asyncio.sleep(1)
     assert {c["type"]: c["status"] for c in house.pod["status"]["conditions"]}["Ready"] == "True"
+
+
+async def test_a_pod_that_was_being_deleted_when_podrund_was_restarted_keeps_its_time(house: House) -> None:
+    house.runtime.ignores_term.add("a")
+    await house.create(one())
+    await asyncio.sleep(1)
+    ends = "1970-01-01T00:00:31Z"
+    meta = {**house.pod["metadata"], "deletionTimestamp": ends, "deletionGracePeriodSeconds": 30}
+    await house.store.modify("pods", "n", "p", lambda obj: {**obj, "metadata": meta})
+    await asyncio.sleep(20)
+    await house.supervisor.stop()
+    house.supervisor = house.make()
+    await house.supervisor.start()
+    await asyncio.sleep(9)
+    assert house.pod["status"]["phase"] == "Running"
+    await asyncio.sleep(3)
+    assert house.store.get("pods", "n", "p") is None
