@@ -78,9 +78,7 @@ class Pods:
 
     # objects
 
-    def call(
-        self, method: str, path: str, body: Object | None = None, content_type: str = "application/json"
-    ) -> Object:
+    def call(self, method: str, path: str, body: Object | None = None, form: str = "application/json") -> Object:
         """One request to the API and its answer. Raises Refused."""
         connection = _UnixConnection(str(self.podrun.layout.api_socket))
         try:

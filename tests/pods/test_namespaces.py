@@ -7,6 +7,9 @@ from tests.harness import Podrun, wait_until
 from tests.pods.living import Pods, container_status, once, pod, shell, state
 
 
+KINDS = ("net", "ipc", "uts", "mnt", "pid", "cgroup")
+
+
 def namespace(pid: int, kind: str) -> str:
     return os.readlink(f"/proc/{pid}/ns/{kind}")
 
@@ -14,13 +17,11 @@ def namespace(pid: int, kind: str) -> str:
 def test_two_containers_share_network_ipc_and_hostname_and_nothing_else(pods: Pods) -> None:
     pods.run(pod("both", shell("a"), shell("b")))
     a, b = pods.pid("both", "a"), pods.pid("both", "b")
-    shared = {
-        kind for kind in ("net", "ipc", "uts", "mnt", "pid", "cgroup") if namespace(a, kind) == namespace(b, kind)
-    }
+    shared = {kind for kind in KINDS if namespace(a, kind) == namespace(b, kind)}
     assert shared == {"net", "ipc", "uts"}
     assert namespace(a, "user") == namespace(os.getpid(), "user")
     host = os.getpid()
-    assert all(namespace(a, kind) != namespace(host, kind) for kind in kinds)
+    assert all(namespace(a, kind) != namespace(host, kind) for kind in KINDS)
 
 
 def test_each_container_is_process_1_of_its_own(pods: Pods) -> None:
