@@ -35,13 +35,18 @@ from podrun.apiserver.tokens import Bound, TokenSigner
 from podrun.cgroups import hierarchy, scope, swift
 from podrun.cgroups.bpf import DevicePrograms
 from podrun.cgroups.tree import PodGroups
+from podrun.controllers.cluster_services import ClusterServices, api_service, dns_service
+from podrun.controllers.endpoints import EndpointsController
 from podrun.controllers.gc import GarbageCollector
 from podrun.controllers.namespaces import NamespaceController
 from podrun.controllers.scheduling import Scheduler
+from podrun.controllers.service_network import ServiceNetwork
 from podrun.images.store import ImageStore
 from podrun.kernel.processes import set_name
 from podrun.layout import Layout
-from podrun.network.pods import API_ADDRESS, PodNetwork
+from podrun.network.pods import API_ADDRESS, OWN_ADDRESSES, PodNetwork
+from podrun.network.rules import DNS_ADDRESS
+from podrun.network.services import ServiceRules
 from podrun.runtime.runtime import Runtime
 from podrun.sdnotify import is_under_systemd, notify
 from podrun.settings import Settings
@@ -132,6 +137,8 @@ class _Daemon:
         for controller in (
             NamespaceController(store, certificates.ca_certificate.read_text()),
             GarbageCollector(store),
+            ClusterServices(store, (api_service(str(API_ADDRESS), settings.port), dns_service(str(DNS_ADDRESS)))),
+            EndpointsController(store),
         ):
             await controller.start()
             stack.push_async_callback(controller.stop)
@@ -180,6 +187,9 @@ class _Daemon:
         stack.push_async_callback(node.stop)
         await supervisor.start()
         stack.push_async_callback(supervisor.stop)
+        service_network = ServiceNetwork(store, ServiceRules(OWN_ADDRESSES), settings.node, map(str, OWN_ADDRESSES))
+        await service_network.start()
+        stack.push_async_callback(service_network.stop)
         scheduler = Scheduler(store, recorder, settings.node, bound=supervisor.meet)
         scheduler.start()
         stack.push_async_callback(scheduler.stop)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from ipaddress import IPv4Network
 from pathlib import Path
 
 from podrun.network.netlink import IPv4
@@ -75,13 +76,16 @@ def obstacles(rules: str) -> list[Obstacle]:
     return found
 
 
-def answer(found: list[Obstacle], api_address: IPv4) -> str:
-    """nft commands that let pods' packets through each obstacle, by marked rules at the front of the chain."""
+def answer(found: list[Obstacle], own: IPv4 | IPv4Network) -> str:
+    """nft commands that let pods' packets through each obstacle, by marked rules at the front of the chain.
+
+    `own` is where the host itself serves pods (the API, DNS).
+    """
     lines = []
     for obstacle in found:
         at = f"{obstacle.family} {obstacle.table} {obstacle.chain}"
         if obstacle.hook == "input":
-            lines.append(f'insert rule {at} iifname "{LINK_PREFIX}*" ip daddr {api_address} accept comment "{MARK}"')
+            lines.append(f'insert rule {at} iifname "{LINK_PREFIX}*" ip daddr {own} accept comment "{MARK}"')
             continue
         lines += [f'insert rule {at} {way} "{LINK_PREFIX}*" accept comment "{MARK}"' for way in ("iifname", "oifname")]
     return "".join(f"{line}\n" for line in lines)

@@ -14,10 +14,10 @@ import socket
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from podrun.network import forwarding, netlink, rules
+from podrun.network import forwarding, netlink, rules, services
 from podrun.network.addresses import Addresses
 from podrun.network.netlink import Batch, IPv4
-from podrun.network.rules import HostPort, Ruleset
+from podrun.network.rules import DNS_ADDRESS, HostPort, Ruleset
 from podrun.network.wiring import (
     LINK_PREFIX,
     Wire,
@@ -29,6 +29,8 @@ from podrun.network.wiring import (
 
 POD_RANGE = ipaddress.IPv4Network("10.244.0.0/16")
 API_ADDRESS = IPv4("10.96.0.1")
+OWN_ADDRESSES = (API_ADDRESS, DNS_ADDRESS)
+"""The host's own addresses in the range of Services."""
 API_LINK = "podrun0"
 _ANY = "0.0.0.0"
 _SOCKET_KINDS = {"TCP": socket.SOCK_STREAM, "UDP": socket.SOCK_DGRAM}
@@ -85,7 +87,7 @@ class PodNetwork:
         """Where docker, ufw or firewalld drop what they do not know, let pods' packets through by marked rules."""
         found = await forwarding.detect()
         if found:
-            await rules.apply(forwarding.answer(found, self._api[0]))
+            await rules.apply(forwarding.answer(found, services.SERVICE_RANGE))
 
     def _make_api_link(self) -> None:
         link = API_LINK
@@ -96,7 +98,11 @@ class PodNetwork:
                 link = "lo"  # a kernel without dummy links
             elif error.errno != errno.EEXIST:
                 raise
-        netlink.send(netlink.address(socket.if_nametoindex(link), self._api[0]))
+        index = socket.if_nametoindex(link)
+        netlink.send(netlink.address(index, self._api[0]) + netlink.address(index, DNS_ADDRESS))
+        if link == API_LINK:
+            # The host's own connections to Services need a route, though their packets are led elsewhere before it.
+            netlink.send(netlink.address(index, self._api[0], services.SERVICE_RANGE.prefixlen))
 
     def close(self) -> None:
         """Let go of the descriptor; everything stays connected."""
@@ -131,7 +137,7 @@ class PodNetwork:
         """
         self.check_ports(wire, ports)
         index = socket.if_nametoindex(wire.link)
-        batch = host_batch(wire, index, loopback=bool(ports), ipv6=self._ipv6)
+        batch = host_batch(wire, index, loopback=True, ipv6=self._ipv6)
         if crowded:
             await asyncio.to_thread(netlink.send, batch)
         else:
@@ -177,9 +183,10 @@ class PodNetwork:
         for index, name in socket.if_nameindex():
             if name.startswith(LINK_PREFIX) or name == API_LINK:
                 netlink.send(netlink.delete_link(index), tolerate=lambda error: error == errno.ENODEV)
-        with contextlib.suppress(OSError):
-            netlink.send(netlink.delete_address(socket.if_nametoindex("lo"), self._api[0]))
-        await rules.apply(rules.REMOVE + forwarding.withdraw(await rules.listing()))
+        lo = socket.if_nametoindex("lo")
+        own = netlink.delete_address(lo, self._api[0]) + netlink.delete_address(lo, DNS_ADDRESS)
+        netlink.send(own, tolerate=lambda error: True)
+        await rules.apply(services.REMOVE + rules.REMOVE + forwarding.withdraw(await rules.listing()))
         forwarding.restore(self._directory / "ip_forward")
         for uid in self.addresses.owners():
             self.addresses.release(uid)

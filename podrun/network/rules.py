@@ -13,10 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from podrun.kernel import nftables
 from podrun.network.netlink import IPv4
 from podrun.network.wiring import LINK_PREFIX
 
 TABLE = "podrun"
+DNS_ADDRESS = IPv4("10.96.0.10")
 Protocol = Literal["TCP", "UDP", "SCTP"]
 EVERY_ADDRESS = ("", "0.0.0.0", "::")
 """Host addresses that mean all of them (pods have IPv4 only)."""
@@ -66,7 +68,7 @@ table ip {TABLE} {{
     chain guard {{
         type filter hook prerouting priority raw; policy accept;
         iifname {ours} ip daddr 127.0.0.0/8 drop comment "route_localnet opens this only for replies"
-        ip daddr {self.api_address} iifname != {{ {ours}, "lo" }} drop
+        ip daddr {{ {self.api_address}, {DNS_ADDRESS} }} iifname != {{ {ours}, "lo" }} drop
     }}
     chain arriving {{
         type nat hook prerouting priority dstnat; policy accept;
@@ -119,7 +121,12 @@ REMOVE = f"table ip {TABLE}\ndelete table ip {TABLE}\n"
 
 async def apply(commands: str) -> None:
     """Run `commands` as one transaction. Raises RulesRefused with nft's words, or when nft is missing."""
-    await _nft("-f", "-", commands=commands)
+    try:
+        nftables.run(commands)
+    except nftables.Refused as error:
+        raise RulesRefused(str(error)) from None
+    except nftables.Unavailable:
+        await _nft("-f", "-", commands=commands)
 
 
 async def listing() -> str:

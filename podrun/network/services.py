@@ -1,0 +1,224 @@
+"""Services as nftables sees them: one table of our own, changed by its difference, each change one transaction.
+
+    packet to 10.96.0.20:80 ──> map `addresses` ──> chain service/NAMESPACE/NAME/PROTOCOL/PORT ──> dnat to a backend
+    packet to HOST:30080    ──> map `node-ports` ─┘      └─ with affinity: chain endpoint/.../ADDRESS/PORT, which
+                                                            notes the client in the set clients/...
+    what is still addressed to the range of Services after that has no backend, and is refused
+
+Addresses and ports are map elements, so that a packet costs the same however many Services there are; a backend that
+comes or goes rewrites its Service's chain and nothing else. Connections that are there go on (conntrack knows them):
+only new ones are led elsewhere.
+
+`render` and `changes` are pure; `ServiceRules` carries them out.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from podrun.network import rules
+from podrun.network.netlink import IPv4
+from podrun.network.wiring import LINK_PREFIX
+
+log = logging.getLogger(__name__)
+
+TABLE = "podrun-services"
+REMOVE = f"table ip {TABLE}\ndelete table ip {TABLE}\n"
+SERVICE_RANGE = ipaddress.IPv4Network("10.96.0.0/16")
+_CLIENTS = 65536
+"""Most clients that one backend is remembered for."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Backend:
+    """Where a connection may be led."""
+
+    address: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServicePort:
+    """One port of one Service. A cluster address and a node port may have different backends (traffic policies)."""
+
+    service: str
+    """`namespace/name`."""
+    protocol: rules.Protocol
+    port: int
+    backends: tuple[Backend, ...]
+    """For connections to `addresses`."""
+    addresses: tuple[str, ...] = ()
+    node_port: int = 0
+    outer_backends: tuple[Backend, ...] = ()
+    """For connections to `outer_addresses`, and to `node_port` of any address of the host."""
+    outer_addresses: tuple[str, ...] = ()
+    affinity_seconds: int = 0
+    """How long a client stays with its backend after its last new connection; 0: each connection is led anew."""
+
+
+@dataclass(slots=True)
+class Plan:
+    """What the table holds beside its frame. Elements are by (map or set, key); a set's have an empty value."""
+
+    chains: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    sets: dict[str, str] = field(default_factory=dict)
+    elements: dict[tuple[str, str], str] = field(default_factory=dict)
+
+
+def frame(own: Sequence[IPv4], services: ipaddress.IPv4Network = SERVICE_RANGE) -> str:
+    """The table without Services, in place of one that is there. `own` are the host's own addresses in the range,
+    which Linux takes as the source of the host's connections to Services."""
+    ours = f'"{LINK_PREFIX}*"'
+    sources = ", ".join(map(str, own))
+    return f"""\
+{REMOVE}table ip {TABLE} {{
+    map addresses {{ type ipv4_addr . inet_proto . inet_service : verdict; }}
+    map node-ports {{ type inet_proto . inet_service : verdict; }}
+    set silent-node-ports {{ type inet_proto . inet_service; }}
+    set hairpins {{ type ipv4_addr . ipv4_addr; }}
+    chain translate {{
+        ip daddr . meta l4proto . th dport vmap @addresses
+        ip daddr != {services} fib daddr type local meta l4proto . th dport vmap @node-ports
+    }}
+    chain arriving {{
+        type nat hook prerouting priority dstnat; policy accept;
+        jump translate
+    }}
+    chain from-here {{
+        type nat hook output priority -100; policy accept;
+        jump translate
+    }}
+    chain leaving {{
+        type nat hook postrouting priority srcnat; policy accept;
+        ip saddr . ip daddr @hairpins masquerade comment "a pod to itself by its Service"
+        ip saddr {{ {sources} }} oifname != {{ {ours}, "lo" }} masquerade comment "the host to a backend elsewhere"
+    }}
+    chain unanswered-from-pods {{
+        type filter hook forward priority filter; policy accept;
+        ip daddr {services} reject
+    }}
+    chain unanswered-from-here {{
+        type filter hook output priority filter; policy accept;
+        ip daddr {services} fib daddr type != local reject
+    }}
+    chain unanswered-node-ports {{
+        type filter hook input priority filter; policy accept;
+        fib daddr type local meta l4proto . th dport @silent-node-ports reject
+    }}
+}}
+"""
+
+
+def render(ports: Iterable[ServicePort]) -> Plan:
+    """The table's content for these ports. Where two claim the same address or node port, the first has it."""
+    plan = Plan()
+    for port in ports:
+        inner = _chain(plan, port, port.backends, "")
+        outer = inner if port.outer_backends == port.backends else _chain(plan, port, port.outer_backends, "/outer")
+        protocol = port.protocol.lower()
+        for addresses, chain in ((port.addresses, inner), (port.outer_addresses, outer)):
+            for address in addresses if chain else ():
+                plan.elements.setdefault(("addresses", f"{address} . {protocol} . {port.port}"), f"goto {chain}")
+        if port.node_port:
+            key = f"{protocol} . {port.node_port}"
+            if outer:
+                plan.elements.setdefault(("node-ports", key), f"goto {outer}")
+            else:
+                plan.elements.setdefault(("silent-node-ports", key), "")
+        for backend in (*port.backends, *port.outer_backends):
+            plan.elements[("hairpins", f"{backend.address} . {backend.address}")] = ""
+    return plan
+
+
+def _chain(plan: Plan, port: ServicePort, backends: Sequence[Backend], suffix: str) -> str:
+    """Adds the chain that leads to one of `backends`; its name, "" where there are none."""
+    if not backends:
+        return ""
+    protocol = port.protocol.lower()
+    where = f"{port.service}/{protocol}/{port.port}{suffix}"
+    name = f"service/{where}"
+    if port.affinity_seconds:
+        plan.chains[name] = _sticky(plan, port, backends, where)
+    elif len(backends) == 1:
+        plan.chains[name] = (_dnat(protocol, backends[0]),)
+    else:
+        listed = ", ".join(f"{number} : {one.address} . {one.port}" for number, one in enumerate(backends))
+        plan.chains[name] = (
+            f"meta l4proto {protocol} dnat ip addr . port to numgen random mod {len(backends)} map {{ {listed} }}",
+        )
+    return name
+
+
+def _sticky(plan: Plan, port: ServicePort, backends: Sequence[Backend], where: str) -> tuple[str, ...]:
+    """A client that a backend knows goes there again; another is led anywhere, and known from then on."""
+    known, anywhere = [], []
+    for number, backend in enumerate(backends):
+        own = f"{where}/{backend.address}/{backend.port}"
+        # The time is in the name, since a set's timeout cannot be changed.
+        clients = f"clients/{port.affinity_seconds}/{own}"
+        plan.sets[clients] = (
+            f"type ipv4_addr; size {_CLIENTS}; flags dynamic,timeout; timeout {port.affinity_seconds}s;"
+        )
+        plan.chains[f"endpoint/{own}"] = (f"update @{clients} {{ ip saddr }}", _dnat(port.protocol.lower(), backend))
+        known.append(f"ip saddr @{clients} goto endpoint/{own}")
+        anywhere.append(f"{number} : goto endpoint/{own}")
+    return (*known, f"numgen random mod {len(backends)} vmap {{ {', '.join(anywhere)} }}")
+
+
+def _dnat(protocol: str, backend: Backend) -> str:
+    return f"meta l4proto {protocol} dnat to {backend.address}:{backend.port}"
+
+
+def changes(old: Plan, new: Plan) -> str:
+    """The nft commands that make the table of `old` that of `new`; "" when it is.
+
+    Order matters even inside a transaction: nothing is named before it is there, or removed while it is named.
+    """
+    at = f"ip {TABLE}"
+    lines = [f"add set {at} {name} {{ {text} }}" for name, text in new.sets.items() if name not in old.sets]
+    lines += [f"add chain {at} {name}" for name in new.chains if name not in old.chains]
+    for name, body in new.chains.items():
+        if old.chains.get(name) != body:
+            lines += [f"flush chain {at} {name}"] if name in old.chains else []
+            lines += [f"add rule {at} {name} {rule}" for rule in body]
+    for (where, key), value in old.elements.items():
+        if new.elements.get((where, key)) != value:
+            lines.append(f"delete element {at} {where} {{ {key} }}")
+    for (where, key), value in new.elements.items():
+        if old.elements.get((where, key)) != value:
+            lines.append(f"add element {at} {where} {{ {key}{f' : {value}' if value else ''} }}")
+    gone = [name for name in old.chains if name not in new.chains]
+    lines += [f"flush chain {at} {name}" for name in gone]
+    lines += [f"delete chain {at} {name}" for name in gone]
+    lines += [f"delete set {at} {name}" for name in old.sets if name not in new.sets]
+    return "".join(f"{line}\n" for line in lines)
+
+
+class ServiceRules:
+    """The table of this machine. One caller at a time: a change is awaited before the next."""
+
+    def __init__(self, own: Sequence[IPv4]) -> None:
+        self._own = own
+        self._applied: Plan | None = None
+
+    async def apply(self, ports: Sequence[ServicePort]) -> None:
+        """Have exactly these ports served. Raises RulesRefused; the table is then as it was."""
+        plan = render(ports)
+        if self._applied is not None:
+            text = changes(self._applied, plan)
+            if not text:
+                return
+            try:
+                await rules.apply(text)
+            except rules.RulesRefused as error:
+                # Somebody has changed our table: make it anew.
+                log.warning("the rules for Services are made anew: %s", error)
+            else:
+                self._applied = plan
+                return
+        self._applied = None
+        await rules.apply(frame(self._own) + changes(Plan(), plan))
+        self._applied = plan
