@@ -14,6 +14,7 @@ from podrun.lifecycle.termination import GraceLeft
 from podrun.runtime.errors import NotFound
 from podrun.supervisor.hooks import HookFailed, run_hook
 from podrun.supervisor.services import Services
+from podrun.supervisor.waiting import together
 
 log = logging.getLogger(__name__)
 
@@ -180,6 +181,4 @@ async def kill_all(
         finally:
             ends[name].set()
 
-    async with asyncio.TaskGroup() as group:
-        for name, seen in running.items():
-            group.create_task(one(name, seen))
+    await together(*(one(name, seen) for name, seen in running.items()))

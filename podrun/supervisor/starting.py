@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from podrun.api.pod import Container, FileKeyRef, Pod
 from podrun.images.model import Image
@@ -29,6 +29,7 @@ from podrun.supervisor.hooks import HookFailed, run_hook
 from podrun.supervisor.killing import kill_container
 from podrun.supervisor.needs import NotStarted
 from podrun.supervisor.services import Services
+from podrun.supervisor.waiting import unless_leaving
 from podrun.volumes.model import PreparedVolume
 
 log = logging.getLogger(__name__)
@@ -38,8 +39,6 @@ API_SERVICE: Mapping[str, Any] = {
     "spec": {"clusterIP": str(API_ADDRESS), "ports": [{"name": "https", "port": 443, "protocol": "TCP"}]},
 }
 """By its variables every client library finds the API from a pod: told also while no Services are served."""
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +52,6 @@ class Place:
     """By volume name."""
     leaving: asyncio.Event
     """Set when the pod is to end: pulls and hooks are then not waited for."""
-
-
-class Left(Exception):
-    """The pod is to end: the start was given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +94,9 @@ class _Starter:
     async def image(self) -> Image:
         container = self._container
         try:
-            return await self._unless_leaving(
-                self._services.pulls.ensure(self._pod, container.image, container.image_pull_policy, container.name)
+            return await unless_leaving(
+                self._place.leaving,
+                self._services.pulls.ensure(self._pod, container.image, container.image_pull_policy, container.name),
             )
         except NotStarted as error:
             self.warn(f"Error: {error.reason}")
@@ -148,8 +144,9 @@ class _Starter:
         if hook is None:
             return
         try:
-            await self._unless_leaving(
-                run_hook(self._services.runtime, hook, self._pod, container, container_id, self._address)
+            await unless_leaving(
+                self._place.leaving,
+                run_hook(self._services.runtime, hook, self._pod, container, container_id, self._address),
             )
         except HookFailed as error:
             self.tell("Warning", "FailedPostStartHook", "PostStartHook failed")
@@ -163,19 +160,6 @@ class _Starter:
                 reason=KillReason.POST_START,
             )
             raise NotStarted("PostStartHookError", str(error)) from error
-
-    async def _unless_leaving(self, work: Coroutine[Any, Any, T]) -> T:
-        """Its result; Left (and the work cancelled) when the pod is to end before it is there."""
-        task = asyncio.ensure_future(work)
-        leaving = asyncio.ensure_future(self._place.leaving.wait())
-        try:
-            await asyncio.wait({task, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            if task.done():
-                return task.result()
-            raise Left
-        finally:
-            leaving.cancel()
-            task.cancel()
 
     def _attempt(self) -> int:
         """One more than the newest attempt's number; where the runtime has none, what the logs on disk tell."""

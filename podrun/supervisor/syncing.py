@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -20,7 +19,8 @@ from podrun.runtime.errors import NotFound, RuntimeFailure
 from podrun.supervisor import configs, observing
 from podrun.supervisor.killing import kill_all, kill_container
 from podrun.supervisor.needs import NotStarted
-from podrun.supervisor.starting import Left, Place, remove_log, start_container
+from podrun.supervisor.starting import Place, remove_log, start_container
+from podrun.supervisor.waiting import Left, together, unless_leaving
 from podrun.volumes.model import PreparedVolume, VolumeError
 
 if TYPE_CHECKING:
@@ -58,15 +58,15 @@ class Sync:
     async def once(self, observed: Observed) -> float | None:
         """Do what is to be done now; when to look again though nothing happens (None: never)."""
         worker = self._worker
-        if self._volumes is None or self._missing_images:
-            wake_at = await self._prepare(worker.pod)
-            if wake_at is not None:
-                return wake_at
-        worker.probes.begin(worker.pod)
-        actions = self._decide(observed)
-        worker.remembered.backoffs.update(actions.backoffs)
         self._changed = self._errors = False
         try:
+            if self._volumes is None or self._missing_images:
+                wake_at = await self._prepare(worker.pod)
+                if wake_at is not None:
+                    return wake_at
+            worker.probes.begin(worker.pod)
+            actions = self._decide(observed)
+            worker.remembered.backoffs.update(actions.backoffs)
             await self._execute(actions, observed)
         except Left:
             return worker.services.clock()
@@ -127,7 +127,8 @@ class Sync:
         for volume in pod.spec.volumes:
             if volume.image is not None:
                 try:
-                    await services.pulls.ensure(pod, volume.image.reference, volume.image.pull_policy)
+                    pull = services.pulls.ensure(pod, volume.image.reference, volume.image.pull_policy)
+                    await unless_leaving(worker.leaving, pull)
                 except NotStarted as error:
                     self._missing_images[volume.name] = error
         there = tuple(v for v in pod.spec.volumes if v.name not in self._missing_images)
@@ -199,7 +200,8 @@ class Sync:
 
         if kills:
             self._changed = True
-            await self._or_leave(*(one(kill) for kill in kills))
+            work = together(*(one(kill) for kill in kills))
+            await unless_leaving(worker.leaving, work, cancel=False)
 
     async def _reset(self, actions: Actions) -> None:
         """Remove every attempt in place, without preStop; logs stay (KEP-5532)."""
@@ -218,19 +220,6 @@ class Sync:
                     grace=0,
                 )
             await runtime.remove_container(reset.container_id)
-
-    async def _or_leave(self, *works: Coroutine[None, None, None]) -> None:
-        """Do it all side by side; when the pod is to end meanwhile, what is under way goes on by itself."""
-        tasks = [asyncio.ensure_future(work) for work in works]
-        leaving = asyncio.ensure_future(self._worker.leaving.wait())
-        try:
-            done = asyncio.ensure_future(_all(tasks))
-            await asyncio.wait({done, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            if not done.done():
-                raise Left
-            await done
-        finally:
-            leaving.cancel()
 
     async def _make_sandbox(self, attempt: int) -> str | None:
         """A new sandbox's id; None (told, and to be tried again) when it cannot be made."""
@@ -259,7 +248,7 @@ class Sync:
             return
         place = self._place(sandbox_id)
         by_sort = {sort: list(group) for sort, group in groupby(starts, key=lambda s: s.sort)}
-        await asyncio.gather(*(self._start(s, place) for s in by_sort.get("ephemeral container", ())))
+        await together(*(self._start(s, place) for s in by_sort.get("ephemeral container", ())))
         for start in by_sort.get("init container", ()):
             container = self._worker.pod.container(start.name)
             if not await self._start(start, place) and container is not None and not is_sidecar(container):
@@ -269,9 +258,9 @@ class Sync:
             batch.append(start)
             container = self._worker.pod.container(start.name)
             if container is not None and container.lifecycle is not None and container.lifecycle.post_start is not None:
-                await asyncio.gather(*(self._start(s, place) for s in batch))
+                await together(*(self._start(s, place) for s in batch))
                 batch = []
-        await asyncio.gather(*(self._start(s, place) for s in batch))
+        await together(*(self._start(s, place) for s in batch))
 
     def _place(self, sandbox_id: str) -> Place:
         worker = self._worker
@@ -316,8 +305,3 @@ class Sync:
                 worker.remembered.resources.pop(status.id, None)
             ended.add(status.config.name)
         worker.messages.keep_only({status.id for status in known})
-
-
-async def _all(tasks: Sequence[asyncio.Future[None]]) -> None:
-    """Wait for every task, then raise what the first one raised."""
-    await asyncio.gather(*tasks)
