@@ -40,10 +40,24 @@ class Group:
         self._root = root
         self._at = root.below(path) if path else root
         self.path = path
+        self._also: tuple[str, ...] = ()
+        """Files of groups above that its processes join as well (see `leaf`)."""
 
     def child(self, name: str) -> Group:
         """The group `name` inside this one."""
         return Group(self._root, f"{self.path}/{name}" if self.path else name)
+
+    def leaf(self, name: str) -> Group:
+        """A group for a process that needs no limits of its own: a leaf on v2, where inner groups hold no processes.
+
+        v1 has no such rule: there the process stays in this group, and three directories less are made and removed.
+        """
+        if self._root.unified is None:
+            return self.child(name)
+        only_v2 = Hierarchies(self._root.unified, self._root.unified_controllers)
+        made = Group(only_v2, self.child(name).path)
+        made._also = tuple(f"{directory}/cgroup.procs" for directory in self._at.legacy_directories)
+        return made
 
     @property
     def directories(self) -> tuple[Path, ...]:
@@ -53,7 +67,7 @@ class Group:
     @property
     def procs_files(self) -> tuple[str, ...]:
         """The files a process writes "0" to in order to join, one per tree."""
-        return tuple(f"{directory}/cgroup.procs" for directory in self.directories)
+        return (*(f"{directory}/cgroup.procs" for directory in self.directories), *self._also)
 
     # Making and limiting
 

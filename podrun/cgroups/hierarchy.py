@@ -33,6 +33,11 @@ class Hierarchies:
         first = (self.unified,) if self.unified is not None else ()
         return tuple(dict.fromkeys((*first, *self.legacy.values())))
 
+    @property
+    def legacy_directories(self) -> tuple[Path, ...]:
+        """Each used v1 tree's directory once."""
+        return tuple(dict.fromkeys(self.legacy.values()))
+
     def of(self, controller: str) -> Path | None:
         """Where `controller` is, or None when the machine does not have it."""
         return self.unified if controller in self.unified_controllers else self.legacy.get(controller)

@@ -3,7 +3,7 @@
 <mount>[/podrun-pods.scope]/podrun              root
 <mount>[/podrun-pods.scope]/podrun/burstable    class (guaranteed pods are directly below the root)
 .../pod<uid>                                    a pod: its limits
-.../pod<uid>/<container id or sandbox id>      a leaf: its processes
+.../pod<uid>/<container id or sandbox id>      a leaf: its processes (pause: on v2 only, see Group.leaf)
 """
 
 from __future__ import annotations

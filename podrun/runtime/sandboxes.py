@@ -112,7 +112,7 @@ class Sandboxes:
         group = host.groups.pod(config.cgroup_parent, config.pod_uid)
         undo.push_async_callback(self._release, config)
         group.create(limits_of(config.resources), parent=True)
-        leaf = group.child(sandbox_id)
+        leaf = group.leaf(sandbox_id)
         leaf.create()
         undo.push_async_callback(end, leaf)
         address = ""
@@ -191,7 +191,7 @@ class Sandboxes:
         """Stop it and take away what is left of it."""
         await self.stop(sandbox)
         self._live.pop(sandbox.record.id, None)
-        await end(sandbox.group.child(sandbox.record.id))
+        await end(sandbox.group.leaf(sandbox.record.id))
         await self._release(sandbox.config)
         self._records.remove(sandbox.record.id)
 

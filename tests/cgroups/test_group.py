@@ -112,6 +112,25 @@ def test_a_process_is_seen_in_its_pod_and_killed_with_it(pods: PodGroups) -> Non
     assert pods.pods() == {}
 
 
+def test_a_leaf_without_limits_is_made_on_v2_only_and_ends_without_its_parent(pods: PodGroups) -> None:
+    pod = pods.pod("", "leaf")
+    pod.create(parent=True)
+    leaf = pod.leaf("pause")
+    leaf.create()
+    sleeper = _sleeper(leaf)
+    try:
+        if pods.machine.unified is not None:
+            assert len(leaf.directories) == 1
+        assert len(leaf.procs_files) == len(pod.procs_files)
+        assert pod.processes() == {sleeper.pid}
+    finally:
+        leaf.kill()
+        sleeper.wait(10)
+    leaf.remove()
+    assert all(directory.is_dir() for directory in pod.directories)
+    pod.remove()
+
+
 def test_a_limit_can_rise_and_fall_while_it_runs(pods: PodGroups) -> None:
     group = pods.pod("", "u2")
     group.create(Limits(memory_bytes=32 << 20))

@@ -140,6 +140,7 @@ async def _one_pod(machine: Machine, number: int) -> None:
 async def _settled(machine: Machine) -> dict[str, object]:
     """The traces once the kernel has cleaned up network namespaces, which it does in its own time."""
     await machine.runtime.settle()
+    await machine.runtime.spawner.rest()
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE) as changes:
         changes.bind((0, 1))  # RTMGRP_LINK
         async with asyncio.timeout(20):
