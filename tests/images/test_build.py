@@ -81,6 +81,39 @@ async def test_its_nc_can_scan_as_init_containers_do(store: ImageStore, argument
     assert done.returncode == code, done.stderr
 
 
+WGETS = [
+    ("an answer within the limit", ["-T", "5", "-qO-"], True, 0, "hello"),
+    ("the limit in one word", ["-qO-", "-T5"], True, 0, "hello"),
+    ("behind another letter", ["-qT", "5", "-O-"], True, 0, "hello"),
+    ("the long form", ["-q", "--timeout=5", "-O", "-"], True, 0, "hello"),
+    ("no limit", ["-qO-"], True, 0, "hello"),
+    ("no answer within the limit", ["-T", "1", "-qO-"], False, 1, "wget: download timed out\n"),
+]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "answers", "code", "said"), [row[1:] for row in WGETS], ids=[row[0] for row in WGETS]
+)
+async def test_its_wget_takes_a_time_limit(
+    store: ImageStore, arguments: list[str], answers: bool, code: int, said: str
+) -> None:
+    image = await store.build(IMAGE_SOURCES / "busybox.yaml")
+    os.mknod(image.layers[0] / "dev/null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        if answers:
+            writer.write(b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+        else:
+            await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        done = await asyncio.to_thread(run_in, image, "wget", *arguments, url)
+    assert (done.returncode, done.stdout + done.stderr) == (code, said)
+
+
 async def test_its_nc_still_carries_bytes(store: ImageStore) -> None:
     image = await store.build(IMAGE_SOURCES / "busybox.yaml")
     with socket.create_server(("127.0.0.1", 0)) as listener:
