@@ -128,7 +128,7 @@ async def test_changing_in_every_way(kubectl: Kubectl) -> None:
     assert (await kubectl("patch", "pod", "p", "--type=json", "-p", '[{"op":"remove","path":"/metadata/labels/z"}]'))[
         0
     ] == 0
-    code, out, errors = await kubectl("edit", "pod", "p", editor="sed -i s/app:.a/app:\\ edited/")
+    code, _, errors = await kubectl("edit", "pod", "p", editor="sed -i s/app:.a/app:\\ edited/")
     assert code == 0, errors
     labels = json.loads((await kubectl("get", "pod", "p", "-o", "jsonpath={.metadata.labels}"))[1])
     assert labels == {"app": "edited", "x": "1"}
