@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -35,11 +36,6 @@ def sync_directory(path: Path) -> None:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a directory of ours with everything below it; links are removed, never followed."""
-    shutil.rmtree(path, ignore_errors=False, onerror=_absent_is_well)
-
-
-def _absent_is_well(_: object, __: str, info: object) -> None:
-    error = info[1] if isinstance(info, tuple) else info
-    if not isinstance(error, FileNotFoundError):
-        raise error  # type: ignore[misc]
+    """Remove a directory of ours with everything below it, if it is there; links are removed, never followed."""
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(path)
