@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from podrun.kernel import namespaces
-from podrun.kernel.flags import Clone
+from podrun.kernel import mounts, namespaces
+from podrun.kernel.flags import Clone, MountFlags
 from podrun.network import netlink
 
 
@@ -23,4 +23,23 @@ def own_network() -> Iterator[None]:
         yield
     finally:
         namespaces.setns(former, Clone.NET)
+        os.close(former)
+
+
+_FS = Clone(0x200)
+"""CLONE_FS: threads begun meanwhile share root and directory, and who shares those cannot join a mount table."""
+
+
+@contextmanager
+def own_mounts() -> Iterator[None]:
+    """The calling thread, and what it starts, has a mount table of its own until the block ends."""
+    former, here = namespaces.open_namespace("mnt"), os.getcwd()
+    try:
+        namespaces.unshare(Clone.MNT)
+        mounts.set_propagation("/", MountFlags.SLAVE | MountFlags.REC)
+        yield
+    finally:
+        namespaces.unshare(_FS)
+        namespaces.setns(former, Clone.MNT)
+        os.chdir(here)
         os.close(former)
