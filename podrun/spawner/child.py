@@ -57,7 +57,7 @@ class _Story:
     __slots__ = ("index", "marks", "stage", "what")
 
     def __init__(self, began: int) -> None:
-        self.stage = "fork"
+        self.stage = "request"
         self.index = -1
         self.what = ""
         self.marks = [("", began)]
@@ -86,8 +86,7 @@ def wait(report: socket.socket) -> NoReturn:
             received.frombytes(value)
         stdin, stdout, stderr, pause, *passed = received
         (began,) = struct.unpack_from("=q", data)
-        spawn = codec.decode(json.loads(data[8:])["m"])
-        become(spawn, tuple(passed), (stdin, stdout, stderr), report, began, pause)
+        become(data[8:], tuple(passed), (stdin, stdout, stderr), report, began, pause)
     finally:
         os._exit(255)
 
@@ -137,12 +136,16 @@ _REHEARSAL = json.dumps(
 
 
 def become(
-    spawn: Spawn, passed: tuple[int, ...], streams: tuple[int, int, int], report: socket.socket, began: int, pause: int
+    text: bytes, passed: tuple[int, ...], streams: tuple[int, int, int], report: socket.socket, began: int, pause: int
 ) -> NoReturn:
-    """Turn this freshly forked process into what `spawn` describes. `streams` are stdin, stdout and stderr (-1: none
-    given), `began` is time.monotonic_ns() before the fork, `pause` the descriptor of the pause program."""
+    """Turn this freshly forked process into what the request's text (a packet's) describes.
+
+    `streams` are stdin, stdout and stderr, `began` is time.monotonic_ns() before the fork, `pause` the descriptor of
+    the pause program.
+    """
     story = _Story(began)
     try:
+        spawn: Spawn = codec.decode(json.loads(text)["m"])
         _become(spawn, passed, streams, report, story, pause)
     except BaseException as error:
         _send(report, FAILED + json.dumps(codec.encode(_failure(error, story))).encode())
@@ -158,6 +161,7 @@ def _become(
     story: _Story,
     pause: int,
 ) -> None:
+    story.stage = "fork"
     program = pause if spawn.builtin_pause else (passed[spawn.program] if spawn.program is not None else -1)
     _close_all_but({report.fileno(), program, *passed, *streams})
     if os.getsid(0) != os.getpid():  # a spare has done it
@@ -212,7 +216,9 @@ def _failure(error: BaseException, story: _Story) -> Failure:
     path = os.fsdecode(error.filename) if isinstance(error, OSError) and error.filename is not None else ""
     why = f"{path}: {_words(error)}" if path else _words(error)
     message = (
-        f"{story.what or story.stage}: {call}: {why}" if isinstance(error, KernelError) else f"{story.what}: {why}"
+        f"{story.what or story.stage}: {call}: {why}"
+        if isinstance(error, KernelError)
+        else f"{story.what or story.stage}: {why}"
     )
     return Failure(story.stage, number, call, path, story.index, story.what, message)  # type: ignore[arg-type]
 

@@ -42,7 +42,7 @@ def confine(directory: Path, visible: Sequence[Path]) -> int:
         mounts.set_attributes(tree, propagation=MountFlags.SLAVE, recursive=True)
         mounts.move(tree, inside)
         os.close(tree)
-    os.mkdir("dev")
+    os.makedirs("dev", exist_ok=True)
     os.close(os.open("dev/null", os.O_CREAT | os.O_CLOEXEC))
     mounts.move(null, "dev/null")
     os.close(null)

@@ -77,7 +77,7 @@ def _become(spawner: Spawner, argv: list[str], peer: Peer, number: int) -> None:
     for other in list(spawner.peers):
         if not other.idle:
             other.close()
-    spawner.spares.let_go()
+    spawner.starts.spares.let_go()
     descriptor = os.memfd_create("podrun-spawner-state", os.MFD_CLOEXEC)
     state = _state(spawner, peer, number)
     _write(descriptor, state)

@@ -99,12 +99,10 @@ class LaunchError(Exception):
         self.failure = failure
 
 
-def launch(
-    spawn: Spawn, passed: tuple[int, ...], house: House, *, spare: Spare | None = None, text: bytes = b""
-) -> Launch:
-    """Fork the child, or give the spare its request (`text` as it was received). `passed` stays the caller's.
+def launch(spawn: Spawn, text: bytes, passed: tuple[int, ...], house: House, spare: Spare | None = None) -> Launch:
+    """Fork the child, or use the spare, and give it the request's `text`. `passed` stays the caller's.
 
-    Raises LaunchError.
+    `spawn` need not have the parts that only the child reads. Raises LaunchError.
     """
     began = time.monotonic_ns()
     with contextlib.ExitStack() as childs, contextlib.ExitStack() as ours:
@@ -126,7 +124,7 @@ def launch(
                 return Launch(spawn, spare.pid, spare.pidfd, spare.start_time, spare.report, held)
         pid = _fork(spawn, passed, house)
         if pid == 0:
-            child.become(spawn, passed, streams, childs_report, began, house.pause)
+            child.become(text, passed, streams, childs_report, began, house.pause)
         pidfd = processes.pidfd_open(pid)
         report.setblocking(False)
         ours.pop_all()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from podrun.spawner import loop as loops
@@ -17,7 +17,7 @@ _MOST_WAITING = 10_000
 
 
 class Peer:
-    """A SOCK_SEQPACKET socket, non-blocking. `on_packet` owns the packet's descriptors."""
+    """A SOCK_SEQPACKET socket, non-blocking. `on_packet` owns the packet's descriptors; `without`: see wire.receive."""
 
     def __init__(
         self,
@@ -25,6 +25,7 @@ class Peer:
         sock: socket.socket,
         on_packet: Callable[[Peer, wire.Packet], None],
         on_gone: Callable[[Peer], None],
+        without: Sequence[str] = (),
     ) -> None:
         self.sock = sock
         self.subscribed = False
@@ -34,6 +35,7 @@ class Peer:
         self._on_gone = on_gone
         self._waiting: deque[wire.Packet] = deque()
         self._open = True
+        self._without = without
         sock.setblocking(False)
         loop.watch(sock.fileno(), self._ready)
 
@@ -97,7 +99,7 @@ class Peer:
     def _read(self) -> None:
         while self._open:
             try:
-                packet = wire.receive(self.sock)
+                packet = wire.receive(self.sock, self._without)
             except BlockingIOError:
                 return
             except wire.Malformed as error:

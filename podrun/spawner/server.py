@@ -1,6 +1,6 @@
 """The spawner: requests in, processes made, ends recorded and told.
 
-    Spawn -> _start -> (child reports until execve) -> _begun -> Spawned
+    Spawn -> _start -> starts.py -> add_running, Spawned
     pidfd readable -> _reap -> exit record on disk -> log drained -> _tell -> Exited -> Acknowledge -> record gone
 
 One thread; no method waits.
@@ -18,7 +18,6 @@ import struct
 import termios
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,16 +25,18 @@ from typing import Any
 import podrun
 from podrun.kernel import processes
 from podrun.spawner import logs, protocol, wire
-from podrun.spawner.launch import House, Launch, LaunchError, launch
+from podrun.spawner.launch import House, LaunchError
 from podrun.spawner.log_link import Followed, LogLink
-from podrun.spawner.loop import Loop, Timer
+from podrun.spawner.loop import Loop
 from podrun.spawner.peer import Peer
-from podrun.spawner.protocol import Done, Exit, Exited, Failed, Failure, Living, Process, Spawned
+from podrun.spawner.protocol import Done, Exit, Exited, Failed, Failure, Living, Process
 from podrun.spawner.records import Records, is_name
 from podrun.spawner.running import Running, ended, lost
-from podrun.spawner.spares import Spares
+from podrun.spawner.starts import Starts
 from podrun.spawner.supervise import Supervisor
 
+_THE_CHILDS = ("plan", "seccomp")
+"""Of a Spawn: only the child reads them, so only the child decodes them."""
 _LOG_PATIENCE = 1.0
 """Seconds that an exit waits for the log process to have everything on file."""
 
@@ -66,10 +67,9 @@ class Spawner:
         self.peers: list[Peer] = []
         self.kept: dict[str, tuple[str, tuple[int, ...]]] = {}
         self.supervisor = Supervisor(self.loop, host)
-        self.spares = Spares(self.loop, house.pid_namespace)
         self.log = LogLink(self.loop, host, self._followed, self._now_quiet)
+        self.starts = Starts(self.loop, house, self.records, self._follow, self.add_running, self._now_quiet)
         self._replace = replace
-        self._starting: dict[str, _Start] = {}
         self._when_quiet: list[Callable[[], None]] = []
         self.loop.watch(listener.fileno(), self._accept)
 
@@ -86,7 +86,7 @@ class Spawner:
 
     def add_peer(self, sock: socket.socket) -> Peer:
         """Serve a connection."""
-        peer = Peer(self.loop, sock, self._on_packet, self._on_gone)
+        peer = Peer(self.loop, sock, self._on_packet, self._on_gone, _THE_CHILDS)
         peer.pid = _peer_pid(sock)
         self.peers.append(peer)
         return peer
@@ -172,7 +172,7 @@ class Spawner:
             case protocol.Adopt():
                 self._adopt(request, descriptors)
             case protocol.Rest():
-                self.spares.let_go()
+                self.starts.spares.let_go()
             case protocol.Replace():
                 self.quietly(partial(self._replace, self, request, peer, number), everything=True)
                 return
@@ -198,82 +198,12 @@ class Spawner:
     def _start(self, peer: Peer, number: int, spawn: protocol.Spawn, passed: tuple[int, ...], text: bytes) -> None:
         if not is_name(spawn.id) or not spawn.argv:
             raise _Refused(Failure("request", errno.EINVAL, message=f"an id and argv are needed: {spawn.id!r}"))
-        if spawn.id in self._starting or spawn.id in self.running or spawn.id in self.exits:
+        if spawn.id in self.starts or spawn.id in self.running or spawn.id in self.exits:
             raise _Refused(Failure("request", errno.EEXIST, message=f"there is a process {spawn.id} already"))
         try:
-            usable = spawn.join_pid is None and len(text) <= wire.INLINE
-            spare = self.spares.take(spawn.new_pid) if usable else None
-            started = launch(spawn, passed, self.house, spare=spare, text=text)
+            self.starts.begin(peer, number, spawn, passed, text)
         except LaunchError as error:
             raise _Refused(error.failure) from None
-        start = _Start(started, peer, number)
-        self._starting[spawn.id] = start
-        if spawn.kind != "exec":
-            self.records.begin(start.as_running().process)
-            # Before the process can write: its log file is there when its start is answered, as containerd has it.
-            self._follow(start.as_running())
-        start.patience = self.loop.later(spawn.seconds, partial(self._give_up, start))
-        self.loop.watch(started.report.fileno(), lambda events: self._heard(start))
-
-    def _heard(self, start: _Start) -> None:
-        started = start.launch
-        started.listen()
-        if not started.over:
-            return
-        self.loop.forget(started.report.fileno())
-        if start.patience is not None:
-            start.patience.cancel()
-        if started.verdict is None:
-            self._begun(start)
-            return
-        with contextlib.suppress(OSError):
-            processes.send_signal(started.pidfd, signal.SIGKILL)
-        self.loop.watch(started.pidfd, lambda events: self._failed(start))
-
-    def _give_up(self, start: _Start) -> None:
-        words = f"the start took longer than {start.launch.spawn.seconds:g} s"
-        start.launch.failure = Failure("timeout", errno.ETIMEDOUT, message=words)
-        with contextlib.suppress(OSError):
-            processes.send_signal(start.launch.pidfd, signal.SIGKILL)
-        # A child that hangs in the kernel does not even die: the answer goes out all the same.
-        start.patience = self.loop.later(1.0, partial(self._answer_failure, start))
-
-    def _begun(self, start: _Start) -> None:
-        """The child has executed its program."""
-        started = start.launch
-        started.report.close()
-        del self._starting[started.spawn.id]
-        running = start.as_running()
-        process = running.process
-        held = {"pidfd": started.pidfd, **started.held}
-        answer = Spawned(process.id, process.pid, process.start_time, process.started_at, tuple(held), started.timings)
-        start.peer.send(start.number, answer, held.values())
-        if process.kind == "exec":
-            for name in tuple(running.held):
-                running.release(name)
-        self.add_running(running)
-        if "terminal" in running.held:
-            self._follow(running)
-        self._now_quiet()
-        if not self._starting and process.kind != "exec":
-            self.spares.refill_soon()
-
-    def _failed(self, start: _Start) -> None:
-        """The child of a failed start has ended: nothing is left of it when the answer goes out."""
-        started = start.launch
-        self.loop.forget(started.pidfd)
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(started.pid, 0)
-        self._answer_failure(start)
-        started.close()
-        self.records.forget(started.spawn.id)
-        del self._starting[started.spawn.id]
-        self._now_quiet()
-
-    def _answer_failure(self, start: _Start) -> None:
-        if not start.answered and start.launch.verdict is not None:
-            start.answered = True
-            start.peer.send(start.number, Failed(start.launch.verdict))
 
     def add_running(self, running: Running) -> None:
         """Watch a process's end."""
@@ -286,7 +216,7 @@ class Spawner:
             self.log.follow(followed)
 
     def _followed(self) -> Iterable[Followed]:
-        every = [*self.running.values(), *(start.as_running() for start in self._starting.values())]
+        every = [*self.running.values(), *self.starts.as_running()]
         return [followed for running in every if (followed := running.followed()) is not None]
 
     # Ends
@@ -375,7 +305,7 @@ class Spawner:
         """Do it once no start is under way (and, with `everything`, no exit waits to be told)."""
 
         def attempt() -> None:
-            busy = bool(self._starting)
+            busy = bool(len(self.starts))
             if everything:
                 busy = busy or any(running.exit for running in self.running.values()) or not self.log.quiet
             if busy:
@@ -403,27 +333,10 @@ class Spawner:
             self._when_quiet.append(partial(self._leave, peer, number, force))
             return
         self.supervisor.stop()
-        self.spares.let_go()
+        self.starts.spares.let_go()
         peer.send(number, Done())
         self.log.leave()
         self.loop.stop()
-
-
-@dataclass(slots=True)
-class _Start:
-    """A start under way, and whom to answer."""
-
-    launch: Launch
-    peer: Peer
-    number: int
-    patience: Timer | None = None
-    answered: bool = False
-
-    def as_running(self) -> Running:
-        """What it will be once its execve has succeeded."""
-        started, spawn = self.launch, self.launch.spawn
-        process = Process(spawn.id, spawn.kind, started.pid, started.start_time, started.ready_at, log=spawn.stdio.log)
-        return Running(process, started.pidfd, started.held)
 
 
 class _Refused(Exception):

@@ -54,8 +54,10 @@ def send(sock: socket.socket, packet: Packet) -> None:
             os.close(spill)
 
 
-def receive(sock: socket.socket) -> Packet:
+def receive(sock: socket.socket, without: Sequence[str] = ()) -> Packet:
     """The next packet; its descriptors are close-on-exec and the caller's.
+
+    Fields of the message named in `without` are left at their defaults: they are still in `text`.
 
     Raises BlockingIOError, Closed, or codec.CodecError (descriptors are then closed, and `error.number` says which
     request it was, 0 when that cannot be known).
@@ -84,8 +86,10 @@ def receive(sock: socket.socket) -> Packet:
                 data = file.read()
         outer = json.loads(data)
         number = int(outer["n"])
+        for name in without:
+            outer["m"].pop(name, None)
         return Packet(number, codec.decode(outer["m"]), tuple(descriptors), data)
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         for descriptor in descriptors:
             os.close(descriptor)
         raise Malformed(number, str(error)) from None

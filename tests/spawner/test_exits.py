@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -242,6 +243,13 @@ async def test_nonsense_on_the_socket_is_refused_and_does_no_harm(box: Box) -> N
             assert b'"t": "Failed"' in sock.recv(1000)
     _, lines = await box.run_to_end(box.container("echo", "unmoved"))
     assert lines == ["unmoved"]
+
+
+async def test_a_visible_directory_may_lie_below_dev() -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as state, tempfile.TemporaryDirectory() as run:
+        client = await SpawnerClient.start(Path(run), visible=[Path(state)])
+        assert sorted(os.listdir(f"/proc/{client.welcome.pid}/root/dev")) == ["null", "shm"]
+        await client.leave()
 
 
 async def test_the_titles_say_who_is_who(box: Box) -> None:
