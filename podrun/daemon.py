@@ -53,6 +53,7 @@ from podrun.settings import Settings
 from podrun.spawner.client import SpawnerClient
 from podrun.store.journal import UnreadableDatabase
 from podrun.store.store import Store
+from podrun.supervisor.image_collection import ImageCollection
 from podrun.supervisor.lookup import Lookup
 from podrun.supervisor.machine import Machine, resolver
 from podrun.supervisor.memory import Memory
@@ -169,6 +170,7 @@ class _Daemon:
         server = ApiServer(
             store, pki=certificates, pods=PodAccess(runtime, container_id, layout.logs), address=settings.listen
         )
+        collection = ImageCollection(images, runtime, layout.images, time.time)
         supervisor = Supervisor(
             Services(
                 store=store,
@@ -180,12 +182,14 @@ class _Daemon:
                 memory=Memory(options.state),
                 options=options,
                 termination_message=runtime.termination_message,
-            )
+            ),
+            collection.consider,
         )
         node = NodeStatus(store, recorder, settings.node, machine, images.list, podrun.__version__, time.time)
         await node.start()
         stack.push_async_callback(node.stop)
         await supervisor.start()
+        stack.push_async_callback(collection.stop)
         stack.push_async_callback(supervisor.stop)
         service_network = ServiceNetwork(store, ServiceRules(OWN_ADDRESSES), settings.node, map(str, OWN_ADDRESSES))
         await service_network.start()

@@ -28,8 +28,6 @@ class Options:
     seccomp_default: bool = True
     """Whether a container that says nothing gets RuntimeDefault (the kubelet's seccompDefault)."""
     seccomp_profiles: Path = Path("/var/lib/kubelet/seccomp")
-    docker_config: Path = Path("/root/.docker/config.json")
-    """The node's own log-ins to registries."""
     app_armor: bool = False
     """Whether the kernel enforces AppArmor."""
     recursive_read_only: bool = True

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 
 from podrun.api.pod import Pod
-from podrun.images.credentials import of_file, of_secrets
+from podrun.images.credentials import of_secrets
 from podrun.images.model import Credentials, Image, ImageError, Reason, Source
 from podrun.images.reference import parse
 from podrun.lifecycle import backoff
@@ -24,7 +24,7 @@ class Pulls:
         self, images: Images, store: Store, recorder: Recorder, options: Options, clock: Clock = time.time
     ) -> None:
         self._images, self._store, self._recorder, self._clock = images, store, recorder, clock
-        self._policy, self._docker_config = options.image_pull, options.docker_config
+        self._policy = options.image_pull
         self._backoffs: dict[tuple[str, str], Backoff] = {}
         self._errors: dict[tuple[str, str], str] = {}
         self._pulled_with_secret: dict[str, set[tuple[str, str]]] = {}
@@ -112,7 +112,7 @@ class Pulls:
         return [(pod.metadata.namespace, ref.name) for ref in pod.spec.image_pull_secrets]
 
     def _credentials(self, pod: Pod, reference: str) -> tuple[list[tuple[str, str]], tuple[Credentials, ...]]:
-        """(pull secrets that have a log-in for the image, all its log-ins: those, then the node's own)"""
+        """(pull secrets that have a log-in for the image, those log-ins); the machine's own the image store has."""
         image = parse(reference)
         used: list[tuple[str, str]] = []
         found: tuple[Credentials, ...] = ()
@@ -122,7 +122,7 @@ class Pulls:
             if own:
                 used.append((namespace, name))
                 found += own
-        return used, found + of_file(self._docker_config, image)
+        return used, found
 
 
 def _shown(reference: str, error: ImageError) -> tuple[str, str]:

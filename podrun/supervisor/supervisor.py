@@ -32,8 +32,10 @@ Object = Mapping[str, Any]
 class Supervisor:
     """One per daemon; all methods belong to the event loop."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, pods_changed: Callable[[], None] = lambda: None) -> None:
+        """`pods_changed` is called when a pod has begun or is gone."""
         self.services = services
+        self._pods_changed = pods_changed
         self._workers: dict[str, PodWorker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._unsubscribe: list[Callable[[], None]] = []
@@ -132,6 +134,7 @@ class Supervisor:
         self._tasks[uid] = task
         task.add_done_callback(lambda _: self._ended(uid))
         self._storage.consider()
+        self._pods_changed()
 
     def _others(self, uid: str) -> Sequence[Pod]:
         return [pod for pod in self.pods_here() if pod.uid != uid]
@@ -153,6 +156,7 @@ class Supervisor:
     def _ended(self, uid: str) -> None:
         self._workers.pop(uid, None)
         self._tasks.pop(uid, None)
+        self._pods_changed()
 
     def _room_is_free(self) -> None:
         """A pod has ended: a resize that waited for its room may have it now."""
