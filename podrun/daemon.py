@@ -170,7 +170,7 @@ class _Daemon:
         server = ApiServer(
             store, pki=certificates, pods=PodAccess(runtime, container_id, layout.logs), address=settings.listen
         )
-        collection = ImageCollection(images, runtime, layout.images, time.time)
+        collection = ImageCollection(images, runtime, layout.images, lambda: supervisor.pods_here(), time.time)
         supervisor = Supervisor(
             Services(
                 store=store,

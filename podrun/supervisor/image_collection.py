@@ -8,20 +8,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from podrun.images.model import Image
+from podrun.api.pod import Pod
+from podrun.images.model import Image, ImageError
 from podrun.lifecycle.image_collection import MINIMUM_AGE, Disk, Held, to_collect
 from podrun.runtime.service import RuntimeService
 from podrun.supervisor.needs import Clock
+from podrun.supervisor.pulls import references
 
 log = logging.getLogger(__name__)
 
 
 class RemovableImages(Protocol):
     """As podrun.images.store.ImageStore."""
+
+    def get(self, name: str) -> Image | None: ...
 
     def list(self) -> Sequence[Image]: ...
 
@@ -43,10 +48,12 @@ class ImageCollection:
         images: RemovableImages,
         runtime: RuntimeService,
         root: Path,
+        pods: Callable[[], Iterable[Pod]],
         clock: Clock,
         disk: Callable[[Path], Disk] = _disk_of,
     ) -> None:
-        self._images, self._runtime, self._root = images, runtime, root
+        """`pods` are those whose images are needed though no container of them runs yet."""
+        self._images, self._runtime, self._root, self._pods = images, runtime, root, pods
         self._clock, self._disk = clock, disk
         self._seen: dict[str, float] = {}
         self._used: dict[str, float] = {}
@@ -76,7 +83,7 @@ class ImageCollection:
     async def _collect(self) -> None:
         now = self._clock()
         containers = self._runtime.containers()
-        in_use = {status.config.image_id for status in containers}
+        in_use = {status.config.image_id for status in containers} | self._named()
         self._used.update(dict.fromkeys(in_use, now))
         here = self._images.list()
         for image in here:
@@ -94,6 +101,16 @@ class ImageCollection:
         elif to_collect(held, in_use, disk, now + MINIMUM_AGE) and self._again is None:
             # Too young now: looked at again when they are not.
             self._again = asyncio.get_running_loop().call_later(MINIMUM_AGE, self._in_time)
+
+    def _named(self) -> set[str]:
+        """Ids of the images that pods name."""
+        found: set[str] = set()
+        for reference in {name for pod in self._pods() for name in references(pod)}:
+            with suppress(ImageError):
+                image = self._images.get(reference)
+                if image is not None:
+                    found.add(image.id)
+        return found
 
     def _in_time(self) -> None:
         self._again = None
