@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from podrun.api.deletion import DeleteOptions, decide
-from podrun.api.errors import not_found
+from podrun.api.errors import ApiError, not_found
 from podrun.api.kinds import Kind
 from podrun.store.records import Object, Record
 from podrun.store.store import Decision, Remove, Store
@@ -33,10 +33,19 @@ async def delete(store: Store, kind: Kind, namespace: str, name: str, options: D
         return deletion.state if deletion.changed else None
 
     record = await store.write(kind.resource, namespace, name, mark)
-    still = store.get(kind.resource, namespace, name)
-    if gone and still is not None and still["metadata"]["uid"] == record.object["metadata"]["uid"]:
-        # Watches see the grace period run out before the object goes, as in Kubernetes.
-        record = await store.write(
-            kind.resource, namespace, name, lambda current: Remove(current) if current is not None else None
-        )
+    if gone and record.object["metadata"].get("deletionTimestamp"):
+        # Watches see the grace period run out before the object goes, as in Kubernetes. Who removes it then (its
+        # supervisor may be faster) makes no difference to the client: it is gone, as was wished.
+        uid = record.object["metadata"]["uid"]
+
+        def take_away(current: Object | None) -> Decision:
+            if current is None or current["metadata"]["uid"] != uid:
+                raise not_found(kind.resource, name)
+            return Remove(current)
+
+        try:
+            record = await store.write(kind.resource, namespace, name, take_away)
+        except ApiError as error:
+            if error.reason != "NotFound":
+                raise
     return Deleted(record, gone)
