@@ -25,11 +25,11 @@ def get(*words: str) -> dict[str, Any]:
     return json.loads(run("kubectl", "get", *words, "-o", "json"))
 
 
-def pids_of_pods() -> dict[str, set[int]]:
-    """The processes of every pod's cgroup, by cgroup below the scope that holds the pods."""
+def first_processes() -> dict[str, int]:
+    """The oldest process of every pod's cgroup, by cgroup below the scope that holds the pods."""
     scope = Path("/sys/fs/cgroup") / run("systemctl", "show", "-PControlGroup", "podrun-pods.scope").strip().strip("/")
     found = {}
     for procs in scope.rglob("cgroup.procs"):
         if pids := {int(pid) for pid in procs.read_text().split()}:
-            found[str(procs.parent.relative_to(scope))] = pids
+            found[str(procs.parent.relative_to(scope))] = min(pids)
     return found
