@@ -40,13 +40,17 @@ from podrun.controllers.endpoints import EndpointsController
 from podrun.controllers.gc import GarbageCollector
 from podrun.controllers.namespaces import NamespaceController
 from podrun.controllers.scheduling import Scheduler
+from podrun.controllers.service_names import StoreView
 from podrun.controllers.service_network import ServiceNetwork
 from podrun.images.store import ImageStore
 from podrun.kernel.processes import set_name
 from podrun.layout import Layout
-from podrun.network.pods import API_ADDRESS, OWN_ADDRESSES, PodNetwork
+from podrun.network import dns_server
+from podrun.network.dns_upstream import HostServers
+from podrun.network.dns_zone import Zone
+from podrun.network.pods import API_ADDRESS, OWN_ADDRESSES, POD_RANGE, PodNetwork
 from podrun.network.rules import DNS_ADDRESS
-from podrun.network.services import ServiceRules
+from podrun.network.services import SERVICE_RANGE, ServiceRules
 from podrun.runtime.runtime import Runtime
 from podrun.sdnotify import is_under_systemd, notify
 from podrun.settings import Settings
@@ -68,6 +72,8 @@ from podrun.volumes.volumes import Volumes
 log = logging.getLogger("podrun")
 
 EXIT_RUNNING_ALREADY = 3
+DNS_SOCKETS = "dns"
+"""The name under which the spawner holds them."""
 
 
 def main(settings: Settings, layout: Layout, argv: Sequence[str]) -> int:
@@ -106,6 +112,8 @@ class _Daemon:
         self.layout = layout
         self.argv = argv
         self.listeners: dict[str, socket.socket] = {}
+        self.name_sockets: list[socket.socket] = []
+        """Of cluster DNS: UDP and TCP."""
         self.spawner: SpawnerClient
 
     async def run(self) -> None:
@@ -157,6 +165,7 @@ class _Daemon:
             node_addresses=machine.addresses,
             memory_capacity=machine.memory,
             allocatable=machine.allocatable,
+            cluster_dns=(str(DNS_ADDRESS),),
             resolver=resolver(),
             seccomp_default=settings.seccomp_default,
             app_armor=machine.app_armor,
@@ -199,6 +208,7 @@ class _Daemon:
         stack.push_async_callback(scheduler.stop)
 
         await self._serve(server, stack)
+        await self._serve_names(store, stack)
         self._renew_later(certificates, server)
 
     def _certificates(self) -> pki.Pki:
@@ -231,6 +241,8 @@ class _Daemon:
             await self.spawner.supervise((sys.executable, *self.argv), environment, Path("/"), self._output())
         for name, sock in self.listeners.items():
             await self.spawner.deposit(name, sock, self._addresses()[name])
+        if self.name_sockets:
+            await self.spawner.keep(DNS_SOCKETS, self.name_sockets, str(DNS_ADDRESS))
         return self.spawner
 
     def _addresses(self) -> dict[str, tuple[str, int] | Path]:
@@ -276,6 +288,23 @@ class _Daemon:
         listeners = self.listeners
         await server.start(listeners["api"], listeners["unix"], pods_socket=listeners["pods"])
         server.ready = True
+        stack.push_async_callback(server.stop)
+
+    async def _serve_names(self, store: Store, stack: AsyncExitStack) -> None:
+        """Cluster DNS, where its port can be had: a machine whose own DNS server takes every address has no room."""
+        address = str(DNS_ADDRESS)
+        _, held = await self.spawner.fetch(DNS_SOCKETS)
+        if not held:
+            try:
+                held = list(dns_server.sockets(address))
+            except OSError as error:
+                log.error("pods have no cluster DNS: port 53 of %s cannot be had: %s", address, error.strerror)
+                return
+            await self.spawner.keep(DNS_SOCKETS, held, address)
+        self.name_sockets = held
+        zone = Zone(StoreView(store), (POD_RANGE, SERVICE_RANGE), address)
+        server = dns_server.DnsServer(zone, HostServers(address))
+        await server.start(*held)
         stack.push_async_callback(server.stop)
 
 
