@@ -16,12 +16,11 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from podrun.spawner import wire
+from podrun.spawner.connection import Connection, SpawnerError
 from podrun.spawner.protocol import (
     Acknowledge,
     Adopt,
@@ -31,8 +30,6 @@ from podrun.spawner.protocol import (
     DrainLog,
     Drop,
     Exited,
-    Failed,
-    Failure,
     Fetch,
     Held,
     Keep,
@@ -43,7 +40,6 @@ from podrun.spawner.protocol import (
     Passed,
     ReopenLog,
     Replace,
-    Request,
     Resize,
     Rest,
     Signal,
@@ -51,20 +47,13 @@ from podrun.spawner.protocol import (
     Spawned,
     Subscribe,
     Supervise,
-    Welcome,
 )
-from podrun.spawner.start import SOCKET, SpawnerLost, begin
+from podrun.spawner.start import SpawnerLost, begin
+
+__all__ = ["ExitHandler", "SpawnerClient", "SpawnerError", "SpawnerLost", "Started"]
 
 ExitHandler = Callable[[Exited], None]
 """Called on the loop, in the order of the ends."""
-
-
-class SpawnerError(Exception):
-    """A request was refused or failed; `failure` says at which stage and why. Nothing is left behind."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.message or f"{failure.what}: {os.strerror(failure.errno)}")
-        self.failure = failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,23 +75,18 @@ class Started:
 class SpawnerClient:
     """One connection; all methods belong to the loop that made it. After SpawnerLost it is of no more use."""
 
-    def __init__(self, sock: socket.socket, welcome: Welcome, held: dict[str, _Reserve] | None = None) -> None:
-        self.welcome = welcome
-        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    def __init__(self, connection: Connection, reserve: dict[str, _Reserve]) -> None:
+        self.welcome = connection.welcome
+        self.lost = connection.lost
         """Done when the spawner has gone: await it to begin another."""
-        self._sock = sock
-        self._loop = asyncio.get_running_loop()
-        self._next = 1
-        self._waiting: dict[int, asyncio.Future[wire.Packet]] = {}
-        self._outgoing: deque[wire.Packet] = deque()
-        self._on_exit: ExitHandler | None = None
-        self._reserve = held if held is not None else {}
-        self._loop.add_reader(sock.fileno(), self._readable)
+        self._connection = connection
+        self._ask = connection.ask
+        self._reserve = reserve
 
     @classmethod
     async def connect(cls, directory: Path) -> SpawnerClient:
         """The spawner that runs with this directory. Raises SpawnerLost when there is none (or it does not answer)."""
-        return await _connect(cls, directory, {})
+        return cls(await Connection.open(directory), {})
 
     @classmethod
     async def start(
@@ -118,15 +102,10 @@ class SpawnerClient:
         and nothing else of the host's files. `former` is the client whose spawner was lost: what it kept of the living
         processes is handed to the new spawner. Raises SpawnerLost with the spawner's own words when it cannot begin.
         """
-        reserve: dict[str, _Reserve] = {}
-        if former is not None:
-            reserve, former._reserve = former._reserve, reserve
-        try:
-            return await _connect(cls, directory, reserve)
-        except SpawnerLost:
-            pass
+        with contextlib.suppress(SpawnerLost):
+            return cls(await Connection.open(directory), _taken_from(former))
         await begin(directory, visible)
-        client = await _connect(cls, directory, reserve)
+        client = cls(await Connection.open(directory), _taken_from(former))
         await client._give_back()
         return client
 
@@ -153,7 +132,7 @@ class SpawnerClient:
 
     async def subscribe(self, on_exit: ExitHandler) -> Living:
         """From now on `on_exit` hears each end; the answer holds what runs and the exits not acknowledged so far."""
-        self._on_exit = on_exit
+        self._connection.on_exit = on_exit
         living: Living = (await self._ask(Subscribe())).message
         for process in living.processes:
             if process.kind != "exec" and process.id not in self._reserve:
@@ -261,88 +240,10 @@ class SpawnerClient:
 
     async def close(self) -> None:
         """Leave the spawner alone; everything goes on."""
-        self._end(None)
+        self._connection.close()
         for reserve in list(self._reserve.values()):
             _close(reserve.descriptors.values())
         self._reserve.clear()
-
-    # How it works
-
-    async def _ask(self, request: Request, descriptors: Sequence[int] = ()) -> wire.Packet:
-        """Send a request and wait for its answer; cancellation leaves the request running and drops the answer."""
-        if self.lost.done():
-            raise SpawnerLost("the spawner has gone")
-        number = self._next
-        self._next += 1
-        answer: asyncio.Future[wire.Packet] = self._loop.create_future()
-        self._waiting[number] = answer
-        self._send(wire.Packet(number, request, tuple(descriptors)))
-        try:
-            packet = await answer
-        finally:
-            self._waiting.pop(number, None)
-        if isinstance(packet.message, Failed):
-            raise SpawnerError(packet.message.failure)
-        return packet
-
-    def _send(self, packet: wire.Packet) -> None:
-        if not self._outgoing:
-            try:
-                wire.send(self._sock, packet)
-            except BlockingIOError:
-                self._loop.add_writer(self._sock.fileno(), self._writable)
-            except wire.Closed as error:
-                self._end(SpawnerLost(str(error)))
-                return
-            else:
-                return
-        copies = tuple(os.dup(descriptor) for descriptor in packet.descriptors)
-        self._outgoing.append(wire.Packet(packet.number, packet.message, copies))
-
-    def _writable(self) -> None:
-        while self._outgoing:
-            try:
-                wire.send(self._sock, self._outgoing[0])
-            except BlockingIOError:
-                return
-            except wire.Closed as error:
-                self._end(SpawnerLost(str(error)))
-                return
-            _close(self._outgoing.popleft().descriptors)
-        self._loop.remove_writer(self._sock.fileno())
-
-    def _readable(self) -> None:
-        while not self.lost.done():
-            try:
-                packet = wire.receive(self._sock)
-            except BlockingIOError:
-                return
-            except (wire.Closed, wire.Malformed) as error:
-                self._end(SpawnerLost(str(error)))
-                return
-            if isinstance(packet.message, Exited):
-                if self._on_exit is not None:
-                    self._on_exit(packet.message)
-                continue
-            waiting = self._waiting.get(packet.number)
-            if waiting is None or waiting.done():
-                _close(packet.descriptors)
-            else:
-                waiting.set_result(packet)
-
-    def _end(self, error: SpawnerLost | None) -> None:
-        if self.lost.done():
-            return
-        self._loop.remove_reader(self._sock.fileno())
-        self._loop.remove_writer(self._sock.fileno())
-        self._sock.close()
-        for packet in self._outgoing:
-            _close(packet.descriptors)
-        self._outgoing.clear()
-        for waiting in self._waiting.values():
-            if not waiting.done():
-                waiting.set_exception(error or SpawnerLost("the connection was closed"))
-        self.lost.set_result(None)
 
     def _forget(self, process_id: str) -> None:
         reserve = self._reserve.pop(process_id, None)
@@ -365,49 +266,12 @@ class _Reserve:
     descriptors: dict[str, int]
 
 
-async def _connect(cls: type[SpawnerClient], directory: Path, reserve: dict[str, _Reserve]) -> SpawnerClient:
-    """A client of the spawner that answers at the directory's socket."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
-    try:
-        _connect_in(sock, directory)
-        welcome = await _welcome(sock)
-    except OSError as error:
-        sock.close()
-        raise SpawnerLost(f"no spawner answers at {directory / SOCKET}: {error.strerror or error}") from None
-    except BaseException:
-        sock.close()
-        raise
-    return cls(sock, welcome, reserve)
-
-
-def _connect_in(sock: socket.socket, directory: Path) -> None:
-    """Through a descriptor of the directory: its path may be longer than a socket's address can be."""
-    where = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        sock.connect(f"/proc/self/fd/{where}/{SOCKET}")
-    finally:
-        os.close(where)
-
-
-async def _welcome(sock: socket.socket) -> Welcome:
-    loop = asyncio.get_running_loop()
-    readable: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(sock.fileno(), _resolve, readable)
-    try:
-        await readable
-    finally:
-        loop.remove_reader(sock.fileno())
-    message = wire.receive(sock).message
-    if isinstance(message, Failed):
-        raise SpawnerLost(message.failure.message)
-    if not isinstance(message, Welcome):
-        raise SpawnerLost(f"the spawner began with a {type(message).__name__}")
-    return message
-
-
-def _resolve(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
+def _taken_from(former: SpawnerClient | None) -> dict[str, _Reserve]:
+    """The former client's reserve, which it then no longer has."""
+    if former is None:
+        return {}
+    reserve, former._reserve = former._reserve, {}
+    return reserve
 
 
 def _about(address: tuple[str, int] | Path) -> str:
