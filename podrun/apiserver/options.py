@@ -7,14 +7,16 @@ from typing import Any
 
 import orjson
 
-from podrun.api import yamltext
+from podrun.api import protobuf, yamltext
 from podrun.api.deletion import DeleteOptions, options_of
 from podrun.api.errors import bad_request, invalid
+from podrun.api.gvk import KindRef
 from podrun.api.validation import options
 from podrun.apiserver.call import Call
 from podrun.apiserver.negotiation import JSON, YAML
 
-PROTOBUF = "application/vnd.kubernetes.protobuf"
+PROTOBUF = protobuf.MEDIA_TYPE
+_DELETE_OPTIONS = KindRef("meta.k8s.io", "v1", "DeleteOptions")
 BODY_TYPES = (JSON, YAML, PROTOBUF)
 
 
@@ -51,7 +53,10 @@ async def delete_options(call: Call) -> DeleteOptions:
     if body:
         media_type = call.media_type(*BODY_TYPES)
         try:
-            given = yamltext.read(body)[0] if media_type == YAML else orjson.loads(body)
+            if media_type == PROTOBUF:
+                given = protobuf.read_body(body, _DELETE_OPTIONS).value
+            else:
+                given = yamltext.read(body)[0] if media_type == YAML else orjson.loads(body)
         except ValueError as error:
             raise bad_request(f"couldn't get version/kind; json parse error: {error}") from None
     else:

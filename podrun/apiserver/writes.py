@@ -8,8 +8,8 @@ from typing import Any
 
 from aiohttp import web
 
-from podrun.api import apply, patches
-from podrun.api.decode import decode_body
+from podrun.api import apply, patches, protobuf
+from podrun.api.decode import decode_read, read_body
 from podrun.api.deletion import DeleteOptions, Deletion, decide
 from podrun.api.errors import (
     ApiError,
@@ -24,8 +24,7 @@ from podrun.api.kinds import KINDS, Kind
 from podrun.apiserver.answers import answer_list, answer_object, answer_record, answer_status, shown, success
 from podrun.apiserver.call import Call
 from podrun.apiserver.lists import select
-from podrun.apiserver.negotiation import JSON, YAML
-from podrun.apiserver.options import BODY_TYPES, delete_options, write_options
+from podrun.apiserver.options import BODY_TYPES, PROTOBUF, delete_options, write_options
 from podrun.apiserver.registry import Registry, reference, stored_form, stored_resource
 from podrun.store.deleting import delete
 from podrun.store.records import Record
@@ -84,9 +83,9 @@ class Writes:
         """The object in the request's body, in the form of the call's kind."""
         body = await call.body()
         media_type = call.media_type(*BODY_TYPES)
-        if media_type not in (JSON, YAML):
-            raise unsupported_media_type(f"a body of type {media_type} cannot be read here: send {JSON} or {YAML}")
-        decoded = decode_body(body, media_type, reference(call.kind), field_validation)
+        kind = reference(call.kind)
+        read = protobuf.read_body(body, kind) if media_type == PROTOBUF else read_body(body, media_type, kind)
+        decoded = decode_read(read, kind, field_validation)
         call.warnings += decoded.warnings
         return decoded.object
 

@@ -152,3 +152,30 @@ async def test_a_namespace_is_made_and_emptied(kubectl: Kubectl, served: Serving
     assert (await kubectl("apply", "-n", "north", "-f", "-", given=POD))[0] == 0
     assert await kubectl("delete", "namespace", "north") == (0, 'namespace "north" deleted\n', "")
     assert served.store.list("pods", "north") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        ("namespace north", "namespace/north created"),
+        ("configmap c --from-literal=a=b", "configmap/c created"),
+        ("secret generic s --from-literal=a=b", "secret/s created"),
+        ("serviceaccount bot", "serviceaccount/bot created"),
+        ("role r --verb=get --resource=pods", "role.rbac.authorization.k8s.io/r created"),
+        ("rolebinding b --role=r --serviceaccount=default:bot", "rolebinding.rbac.authorization.k8s.io/b created"),
+        ("clusterrole c --verb=get --resource=nodes", "clusterrole.rbac.authorization.k8s.io/c created"),
+        ("clusterrolebinding b --clusterrole=c --user=u", "clusterrolebinding.rbac.authorization.k8s.io/b created"),
+        ("priorityclass high --value=1000", "priorityclass.scheduling.k8s.io/high created"),
+        ("token default --duration=1h", "ey"),
+    ],
+)  # fmt: skip
+async def test_create_of_every_kind_there_is(kubectl: Kubectl, words: str, answer: str) -> None:
+    """kubectl creates with typed clients, which speak protobuf."""
+    code, out, errors = await kubectl("create", *words.split())
+    assert (code, out.startswith(answer)) == (0, True), errors
+
+
+async def test_asking_what_one_may(kubectl: Kubectl) -> None:
+    assert await kubectl("auth", "can-i", "delete", "pods") == (0, "yes\n", "")
+    assert (await kubectl("auth", "can-i", "delete", "pods", "--as", "alice"))[1] == "no\n"
+    assert "kubernetes-admin" in (await kubectl("auth", "whoami"))[1]
