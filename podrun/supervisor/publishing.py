@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from podrun.api.errors import ApiError
@@ -16,13 +16,18 @@ from podrun.supervisor.needs import Clock
 log = logging.getLogger(__name__)
 
 Object = dict[str, Any]
+RETRY = 5.0
+"""Seconds until a status that could not be stored is tried again."""
 
 
 class Publisher:
     """The status of one pod on its way to the store. Writes begin in the order of the calls and share commits."""
 
-    def __init__(self, store: Store, uid: str, namespace: str, name: str, clock: Clock) -> None:
-        self._store, self._uid, self._clock = store, uid, clock
+    def __init__(
+        self, store: Store, uid: str, namespace: str, name: str, clock: Clock, failed: Callable[[], None]
+    ) -> None:
+        """`failed` is called some seconds after a write that did not succeed: publish again."""
+        self._store, self._uid, self._clock, self._tell_failed = store, uid, clock, failed
         self._key = ("pods", namespace, name)
         self._last: tuple[Mapping[str, Any], int, bool] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -84,5 +89,7 @@ class Publisher:
             await self._store.write(*self._key, decide)
         except ApiError as error:
             if error.code != 404:
+                if not self.failed:
+                    asyncio.get_running_loop().call_later(RETRY, self._tell_failed)
                 self.failed = True
                 log.error("the status of pod %s was not stored: %s", "/".join(self._key[1:]), error)

@@ -69,7 +69,7 @@ class PodWorker:
         self.status: Mapping[str, Any] = obj.get("status") or {}
         self.failures: dict[str, StartFailure] = {}
         self.remembered = services.memory.load(self.pod.uid)
-        self.publisher = Publisher(services.store, self.pod.uid, *self.pod.key, services.clock)
+        self.publisher = Publisher(services.store, self.pod.uid, *self.pod.key, services.clock, self.wake)
         self.probes = PodProbes(services, self.remembered, self.wake, adopted=adopted)
         self.messages = observing.Messages(services.termination_message)
         self.resizing = Resizing(self)
@@ -373,6 +373,8 @@ class PodWorker:
         if self._known:
             self.publisher.remove()
             await self.publisher.settled()
+            if self.publisher.failed:
+                return None  # tried again when the publisher says so
             if self._known and self.pod.metadata.finalizers:
                 return None
         await self._remove_all()

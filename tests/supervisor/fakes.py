@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from podrun.api.errors import already_exists, not_found
+from podrun.api.errors import already_exists, internal_error, not_found
 from podrun.api.pod import Pod
 from podrun.images.model import Credentials, Image, ImageConfig, ImageError, Reason
 from podrun.runtime.errors import ExecFailed, NotFound, StartFailed
@@ -31,6 +31,8 @@ class FakeStore:
         self.handlers: dict[str, list[Callable[[WatchEvent], None]]] = {}
         self.versions = itertools.count(1)
         self.history: list[dict[str, Any]] = []
+        self.full = False
+        """Whether every write fails, as on a full disk."""
 
     def get(self, resource: str, namespace: str, name: str) -> dict[str, Any] | None:
         return self.objects.get(Key(resource, namespace, name))
@@ -63,6 +65,8 @@ class FakeStore:
         return obj
 
     async def write(self, resource: str, namespace: str, name: str, decide: Any) -> Any:
+        if self.full:
+            raise internal_error("no space left on device")
         key = Key(resource, namespace, name)
         decided = decide(self.objects.get(key))
         if isinstance(decided, Remove):

@@ -423,3 +423,22 @@ async def test_a_pod_that_was_being_deleted_when_podrund_was_restarted_keeps_its
     assert house.pod["status"]["phase"] == "Running"
     await asyncio.sleep(3)
     assert house.store.get("pods", "n", "p") is None
+
+
+async def test_a_full_disk_delays_statuses_and_the_end_but_loses_neither(house: House) -> None:
+    await house.create(one())
+    await asyncio.sleep(1)
+    house.store.full = True
+    house.runtime.exit("a", 1)
+    await asyncio.sleep(1)
+    assert house.states("a")[-1] == "running 0"
+    house.store.full = False
+    await asyncio.sleep(6)
+    assert house.states("a")[-1] == "running 1"
+    house.store.full = True
+    await house.delete(1)
+    await asyncio.sleep(4)
+    assert house.store.get("pods", "n", "p") is not None
+    house.store.full = False
+    await asyncio.sleep(6)
+    assert house.store.get("pods", "n", "p") is None
