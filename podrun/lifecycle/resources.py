@@ -75,6 +75,9 @@ def aggregate(pod: Pod, side: str) -> Amounts:
 
 def pod_requests(pod: Pod) -> Amounts:
     """The pod's effective requests: its own where it has some, with its overhead."""
+    asked = any(c.resources.requests for c in (*pod.spec.containers, *pod.spec.init_containers))
+    if not asked and pod.spec.resources is None and not pod.spec.overhead:
+        return {}  # most pods, and this is asked of every pod for each new one
     return _effective(pod, "requests")
 
 

@@ -232,9 +232,10 @@ class Runtime:
         await asyncio.gather(*(self._containers.remove(container) for container in containers))
         await self._sandboxes.remove(sandbox)
 
-    def sandboxes(self) -> list[SandboxStatus]:
+    def sandboxes(self, pod_uid: str | None = None) -> list[SandboxStatus]:
         """Oldest first."""
-        return [sandbox.status() for sandbox in self._sandboxes.all()]
+        every = self._sandboxes.all()
+        return [sandbox.status() for sandbox in every if pod_uid in (None, sandbox.config.pod_uid)]
 
     def sandbox_status(self, sandbox_id: str) -> SandboxStatus:
         """Raises NotFound."""

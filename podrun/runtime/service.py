@@ -84,8 +84,8 @@ class RuntimeService(Protocol):
     async def remove_sandbox(self, sandbox_id: str) -> None:
         """Stop it and remove its containers, files and cgroup; idempotent."""
 
-    def sandboxes(self) -> list[SandboxStatus]:
-        """All that have not been removed, oldest first."""
+    def sandboxes(self, pod_uid: str | None = None) -> list[SandboxStatus]:
+        """All that have not been removed (of this pod), oldest first."""
 
     def sandbox_status(self, sandbox_id: str) -> SandboxStatus:
         """Raises NotFound."""

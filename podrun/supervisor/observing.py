@@ -22,7 +22,7 @@ _STATES = {
 
 def sandboxes(runtime: RuntimeService, uid: str) -> tuple[SandboxSeen, ...]:
     """The pod's sandboxes, newest first."""
-    return tuple(_sandbox(s) for s in reversed(runtime.sandboxes()) if s.config.pod_uid == uid)
+    return tuple(_sandbox(s) for s in reversed(runtime.sandboxes(uid)))
 
 
 def _sandbox(status: SandboxStatus) -> SandboxSeen:

@@ -136,8 +136,8 @@ class FakeRuntime:
         self.sandbox_list = [s for s in self.sandbox_list if s.id != sandbox_id]
         self.container_list = [c for c in self.container_list if c.sandbox_id != sandbox_id]
 
-    def sandboxes(self) -> list[SandboxStatus]:
-        return list(self.sandbox_list)
+    def sandboxes(self, pod_uid: str | None = None) -> list[SandboxStatus]:
+        return [s for s in self.sandbox_list if pod_uid in (None, s.config.pod_uid)]
 
     def sandbox_status(self, sandbox_id: str) -> SandboxStatus:
         return next(s for s in self.sandbox_list if s.id == sandbox_id)
