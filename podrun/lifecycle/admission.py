@@ -9,6 +9,23 @@ from podrun.api.pod import Pod
 from podrun.lifecycle import fitting, resources, security
 from podrun.lifecycle.fitting import NodeView
 
+SAFE_SYSCTLS = frozenset(
+    {
+        "kernel.shm_rmid_forced",
+        "net.ipv4.ip_local_port_range",
+        "net.ipv4.ip_local_reserved_ports",
+        "net.ipv4.ip_unprivileged_port_start",
+        "net.ipv4.ping_group_range",
+        "net.ipv4.tcp_fin_timeout",
+        "net.ipv4.tcp_keepalive_intvl",
+        "net.ipv4.tcp_keepalive_probes",
+        "net.ipv4.tcp_keepalive_time",
+        "net.ipv4.tcp_rmem",
+        "net.ipv4.tcp_syncookies",
+        "net.ipv4.tcp_wmem",
+    }
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
@@ -20,6 +37,8 @@ class Rejection:
 
 def rejection(pod: Pod, node: NodeView, others: Sequence[Pod], *, app_armor: bool) -> Rejection | None:
     """None when the node takes the pod beside the `others` that it has already."""
+    if (forbidden := _sysctls(pod)) is not None:
+        return forbidden
     if pod.spec.os is not None and pod.spec.os.name not in ("", "linux"):
         return Rejection("PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS")
     if lack := next(iter(fitting.lacks(pod, others, node.allocatable)), None):
@@ -37,6 +56,19 @@ def rejection(pod: Pod, node: NodeView, others: Sequence[Pod], *, app_armor: boo
         if failed:
             return Rejection(name, f"Predicate {name} failed: {why}")
     return _app_armor(pod, available=app_armor)
+
+
+def _sysctls(pod: Pod) -> Rejection | None:
+    """Only sysctls that are the pod's own and touch no other pod (sysctl/safe_sysctls.go, allowlist.go)."""
+    for sysctl in pod.spec.security_context.sysctls:
+        name = sysctl.name.replace("/", ".")
+        if name not in SAFE_SYSCTLS:
+            return Rejection("SysctlForbidden", f'forbidden sysctl: "{name}" not allowlisted')
+        namespace, shared = ("Net", pod.spec.host_network) if name.startswith("net.") else ("IPC", pod.spec.host_ipc)
+        if shared:
+            why = f'"{name}" not allowed with host {namespace} enabled'
+            return Rejection("SysctlForbidden", f"forbidden sysctl: {why}")
+    return None
 
 
 def _app_armor(pod: Pod, *, available: bool) -> Rejection | None:

@@ -132,6 +132,9 @@ ADMISSION: list[tuple[str, Pod, NodeView, str | None]] = [
     ("a taint that ends pods", pod("a"), NodeView("node1", taints=[TAINT]), "TaintToleration: Predicate TaintToleration failed: node(s) had taints that the pod didn't tolerate"),
     ("a taint that is tolerated", pod("a", tolerations=[{"key": "k", "operator": "Exists"}]), NodeView("node1", taints=[TAINT]), None),
     ("AppArmor where there is none", pod("a", securityContext={"appArmorProfile": {"type": "RuntimeDefault"}}), NODE, "AppArmor: Cannot enforce AppArmor: AppArmor is not enabled on the host"),
+    ("a safe sysctl", pod("a", securityContext={"sysctls": [{"name": "net/ipv4/tcp_rmem", "value": "1"}]}), NODE, None),
+    ("an unsafe sysctl", pod("a", securityContext={"sysctls": [{"name": "kernel.msgmax", "value": "1"}]}), NODE, 'SysctlForbidden: forbidden sysctl: "kernel.msgmax" not allowlisted'),
+    ("a sysctl of the host's network", pod("a", hostNetwork=True, securityContext={"sysctls": [{"name": "net.ipv4.tcp_rmem", "value": "1"}]}), NODE, 'SysctlForbidden: forbidden sysctl: "net.ipv4.tcp_rmem" not allowed with host Net enabled'),
     ("another operating system", pod("a", os={"name": "windows"}), NODE, "PodOSNotSupported: Failed to admit pod as the OS field doesn't match node OS"),
 ]  # fmt: skip
 
