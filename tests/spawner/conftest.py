@@ -130,20 +130,26 @@ async def box(tmp_path: Path, busybox: Path) -> AsyncIterator[Box]:
     box = Box(client, run, state, logs)
     await client.subscribe(box.hear)
     before = descriptors_of(client.welcome.pid)
-    yield box
+    try:
+        yield box
+        await _nothing_is_left(box, before if box.client is client else None)
+    finally:
+        await box.client.leave(force=True)
+
+
+async def _nothing_is_left(box: Box, descriptors: list[str] | None) -> None:
     living = await box.client.subscribe(box.hear)
     for process in living.processes:
         await box.client.signal(process.id, 9)
         await box.exit_of(process.id)
     await box.client.acknowledge(*(exited.exit.id for exited in box.exits), *(exit.id for exit in living.exits))
     await box.client.rest()
-    if box.client is client:
+    if descriptors is not None:
         async with asyncio.timeout(5):  # a peer that has just gone may not have been noticed yet
-            while descriptors_of(client.welcome.pid) != before:
-                await client.drain_log("nobody")
-    assert not any((run / "living").iterdir())
-    assert not any((run / "exits").iterdir())
-    await box.client.leave()
+            while descriptors_of(box.client.welcome.pid) != descriptors:
+                await box.client.drain_log("nobody")
+    assert not any((box.run / "living").iterdir())
+    assert not any((box.run / "exits").iterdir())
 
 
 def descriptors_of(pid: int) -> list[str]:
