@@ -65,8 +65,9 @@ class TestApply:
     def test_an_unknown_field_is_refused(self, podrun: Podrun) -> None:
         obj = pod("odd", shell(comand=["x"]), restartpolicy="Never")
         assert refused(podrun, obj) == (
-            'Error from server (BadRequest): error when creating "STDIN": Pod in version "v1" cannot be handled as a Pod: '
-            'strict decoding error: unknown field "spec.containers[0].comand", unknown field "spec.restartpolicy"\n'
+            'Error from server (BadRequest): error when creating "STDIN": Pod in version "v1" cannot be handled as a '
+            'Pod: strict decoding error: unknown field "spec.containers[0].comand", unknown field '
+            '"spec.restartpolicy"\n'
         )
 
     def test_an_unknown_field_is_warned_of(self, podrun: Podrun) -> None:
