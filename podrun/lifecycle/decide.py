@@ -93,7 +93,7 @@ def _regular(pod: Pod, observed: Observed) -> tuple[tuple[Kill, ...], list[Conta
             continue
         why = _why_kill(container, seen, observed)
         if why is None:
-            match resize.step(container, seen):
+            match resize.step(container, pod, seen):
                 case resize.Step.RESTART:
                     kills.append(Kill(seen.id, seen.name, f"Container {container.name} resize requires restart"))
                     starts.append(container)

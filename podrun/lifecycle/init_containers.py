@@ -85,7 +85,7 @@ class _Walk:
             case ContainerState.RUNNING if sidecar:
                 self._running_sidecar(index, container, seen)
             case ContainerState.RUNNING:
-                if resize.step(container, seen) is resize.Step.IN_PLACE:
+                if resize.step(container, self.pod, seen) is resize.Step.IN_PLACE:
                     self.resizes.append(container.name)
             case ContainerState.EXITED if sidecar:
                 self.starts.append(index)
@@ -124,7 +124,7 @@ class _Walk:
         elif container.liveness_probe is not None and verdicts.liveness.get(seen.id) is Verdict.FAILURE:
             self._again(index, container, seen, "failed liveness probe", KillReason.LIVENESS_PROBE)
         else:
-            match resize.step(container, seen):
+            match resize.step(container, self.pod, seen):
                 case resize.Step.RESTART:
                     message = f"Init container {container.name} resize requires restart"
                     self.kills.append(Kill(seen.id, container.name, message))

@@ -18,9 +18,21 @@ class Step(Enum):
     RESTART = "restart"
 
 
-def wanted(container: Container) -> ActualResources:
-    """What the specification asks for, in the units of what is in force."""
+def wanted(container: Container, pod: Pod) -> ActualResources:
+    """What a container is to have, in the units of what is in force; the pod's limits where it has none of its own."""
     requests, limits = container.resources.requests, container.resources.limits
+    whole = pod.spec.resources.limits if pod.spec.resources is not None else {}
+    return ActualResources(
+        cpu_request=resources.milli_cpu(requests) or None,
+        cpu_limit=resources.milli_cpu(limits) or resources.milli_cpu(whole) or None,
+        memory_request=resources.memory(requests) or None,
+        memory_limit=resources.memory(limits) or resources.memory(whole) or None,
+    )
+
+
+def wanted_pod(pod: Pod) -> ActualResources:
+    """What the pod itself is to have (KEP-5419)."""
+    requests, limits = resources.texts(resources.pod_requests(pod)), resources.texts(resources.pod_limits(pod))
     return ActualResources(
         cpu_request=resources.milli_cpu(requests) or None,
         cpu_limit=resources.milli_cpu(limits) or None,
@@ -29,11 +41,11 @@ def wanted(container: Container) -> ActualResources:
     )
 
 
-def step(container: Container, seen: ContainerSeen) -> Step:
+def step(container: Container, pod: Pod, seen: ContainerSeen) -> Step:
     """In place, unless a resource that changed has the policy RestartContainer; none when nothing differs."""
     if seen.resources is None:
         return Step.NONE
-    want, have = wanted(container), seen.resources
+    want, have = wanted(container, pod), seen.resources
     changed = {
         "cpu": (want.cpu_request, want.cpu_limit) != (have.cpu_request, have.cpu_limit),
         "memory": (want.memory_request, want.memory_limit) != (have.memory_request, have.memory_limit),
@@ -48,7 +60,7 @@ def in_progress(pod: Pod, containers: tuple[ContainerSeen, ...]) -> bool:
     """Whether some running container does not have yet what it asks for."""
     by_name = {c.name: c for c in (*pod.spec.init_containers, *pod.spec.containers)}
     return any(
-        seen.state == "running" and seen.name in by_name and step(by_name[seen.name], seen) is not Step.NONE
+        seen.state == "running" and seen.name in by_name and step(by_name[seen.name], pod, seen) is not Step.NONE
         for seen in containers
     )
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PENDING, IN_PROGRESS = "PodResizePending", "PodResizeInProgress"
+POD = "pod"
+"""Where the pod's own resources in force are remembered, beside those of containers by id."""
 
 
 class Resizing:
@@ -67,22 +69,35 @@ class Resizing:
         text = resize.event_text(wanted, reason, generation, message)
         self._worker.tell("Warning", f"Resize{reason}", text)
 
+    def begun(self) -> None:
+        """The pod's cgroup has been made as it is specified now."""
+        self._worker.remembered.resources[POD] = resize.wanted_pod(self._worker.pod)
+
+    def _pod_differs(self) -> bool:
+        have = self._worker.remembered.resources.get(POD)
+        return have is not None and have != resize.wanted_pod(self._worker.pod)
+
     def settle(self, observed: Observed) -> None:
         """Say that a resize is complete once everything that runs has what it asks for."""
         progress = self._state.get(IN_PROGRESS)
-        if progress is not None and not resize.in_progress(self._worker.pod, observed.containers):
+        if (
+            progress is not None
+            and not self._pod_differs()
+            and not resize.in_progress(self._worker.pod, observed.containers)
+        ):
             del self._state[IN_PROGRESS]
             text = resize.event_text(self._worker.pod, "completed", progress["observedGeneration"])
             self._worker.tell("Normal", "ResizeCompleted", text)
 
     async def apply(self, names: Sequence[str], observed: Observed) -> None:
         """Write the new limits of running containers: the pod's cgroup grows before and shrinks after them."""
-        if not names:
-            return
         worker = self._worker
+        if not observed.sandboxes or not (names or self._pod_differs()):
+            return
         runtime, pod = worker.services.runtime, worker.pod
         try:
             await runtime.update_pod_resources(observed.sandboxes[0].id, configs.pod_resources(pod))
+            worker.remembered.resources[POD] = resize.wanted_pod(pod)
             for name in names:
                 container, seen = pod.container(name), observed.latest(name)
                 if container is None or seen is None:
@@ -90,7 +105,7 @@ class Resizing:
                 self._refuse_below_use(container, seen.id)
                 limits = configs.container_resources(container, pod, worker.services.options)
                 await runtime.update_resources(seen.id, limits)
-                worker.remembered.resources[seen.id] = resize.wanted(container)
+                worker.remembered.resources[seen.id] = resize.wanted(container, pod)
         except (RuntimeFailure, _InUse) as error:
             self._failed(str(error))
             return
@@ -98,7 +113,7 @@ class Resizing:
 
     def _refuse_below_use(self, container: Container, container_id: str) -> None:
         """A memory limit is not lowered below what is in use: the kernel would kill (validateMemoryResizeAction)."""
-        want, have = resize.wanted(container), self._worker.remembered.resources.get(container_id)
+        want, have = resize.wanted(container, self._worker.pod), self._worker.remembered.resources.get(container_id)
         if want.memory_limit is None or have is None or (have.memory_limit or 0) <= want.memory_limit:
             return
         used = self._worker.services.runtime.container_statistics(container_id)
@@ -124,8 +139,10 @@ class _InUse(Exception):
     """More memory is in use than the new limit allows."""
 
 
-def _resources(pod: Pod) -> list[tuple[str, Resources]]:
-    return [(c.name, c.resources) for c in (*pod.spec.init_containers, *pod.spec.containers)]
+def _resources(pod: Pod) -> list[tuple[str, Resources | None]]:
+    """By container, and the pod's own under no name."""
+    everyone = (*pod.spec.init_containers, *pod.spec.containers)
+    return [("", pod.spec.resources), *((c.name, c.resources) for c in everyone)]
 
 
 def _with_resources(pod: Pod, other: Pod) -> Pod:
@@ -136,6 +153,10 @@ def _with_resources(pod: Pod, other: Pod) -> Pod:
         return tuple(c.model_copy(update={"resources": old.get(c.name, c.resources)}) for c in containers)
 
     spec = pod.spec.model_copy(
-        update={"containers": kept(pod.spec.containers), "init_containers": kept(pod.spec.init_containers)}
+        update={
+            "containers": kept(pod.spec.containers),
+            "init_containers": kept(pod.spec.init_containers),
+            "resources": old[""],
+        }
     )
     return pod.model_copy(update={"spec": spec})

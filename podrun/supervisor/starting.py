@@ -74,7 +74,7 @@ async def start_container(services: Services, pod: Pod, container: Container, so
     container_id = await starter.create(image, sort)
     await starter.start(container_id)
     await starter.post_start(container_id)
-    return Started(container_id, resize.wanted(container))
+    return Started(container_id, resize.wanted(container, pod))
 
 
 class _Starter:

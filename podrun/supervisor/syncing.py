@@ -232,6 +232,7 @@ class Sync:
             self._errors = True
             return None
         self._changed = True
+        worker.resizing.begun()
         worker.republish(statuses.sandbox_ready(worker.pod, worker.status))
         for old in observing.sandboxes(runtime, worker.pod.uid):
             if old.id != sandbox.id:

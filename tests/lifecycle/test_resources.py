@@ -104,7 +104,8 @@ def test_a_resize_is_in_place_unless_its_policy_says_restart() -> None:
     restart = [{"resourceName": "cpu", "restartPolicy": "RestartContainer"}]
 
     def step(container: dict[str, Any]) -> resize.Step:
-        return resize.step(pod(containers=[container]).spec.containers[0], seen)
+        made = pod(containers=[container])
+        return resize.step(made.spec.containers[0], made, seen)
 
     assert step(same) is resize.Step.NONE
     assert step(more) is resize.Step.IN_PLACE

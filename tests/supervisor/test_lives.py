@@ -442,3 +442,18 @@ async def test_a_full_disk_delays_statuses_and_the_end_but_loses_neither(house: 
     house.store.full = False
     await asyncio.sleep(6)
     assert house.store.get("pods", "n", "p") is None
+
+
+async def test_the_pods_own_resources_change_in_place(house: House) -> None:
+    await house.create(one(resources={"limits": {"memory": "64Mi"}}))
+    await asyncio.sleep(1)
+
+    def resized(obj: dict[str, Any]) -> dict[str, Any]:
+        meta = {**obj["metadata"], "generation": 2}
+        return {**obj, "metadata": meta, "spec": {**obj["spec"], "resources": {"limits": {"memory": "96Mi"}}}}
+
+    await house.store.modify("pods", "n", "p", resized)
+    await asyncio.sleep(1)
+    assert ("resize", "a") in house.runtime.done, "a container without a limit has the pod's"
+    assert house.pod["status"]["resources"]["limits"] == {"memory": "96Mi"}
+    assert "ResizeCompleted" in [reason for reason, _, _ in house.events()]
