@@ -10,6 +10,7 @@ import base64
 import binascii
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, NoReturn
 
 import orjson
@@ -23,6 +24,7 @@ from podrun.apiserver.answers import answer_list, answer_record, shown
 from podrun.apiserver.call import Call
 from podrun.store.records import Key, Record
 from podrun.store.store import Store
+from podrun.store.tables import path_of
 
 Object = dict[str, Any]
 Matches = Callable[[Object], bool]
@@ -101,21 +103,23 @@ def select(store: Store, call: Call) -> Selection:
     version, start = _where(store, token, version_text, match, limit)
     kind = call.kind
     try:
-        found = store.items(kind.alias_of or kind.resource, call.namespace or None, version)
+        found = store.snapshot(kind.alias_of or kind.resource, call.namespace or None, version)
     except ApiError as error:
         if error.reason == "Expired":
             raise expired(_STALE_TOKEN if token else "The resourceVersion for the provided list is too old.") from None
         raise
     if start:
-        found = [item for item in found if _path(item[0]) >= start]
-    if matches is not None:
-        found = [item for item in found if matches(item[1].object)]
+        found = found.beginning_at(start)
+    matching = ((key, record) for key, record in found if matches is None or matches(record.object))
     at = store.resource_version if version is None else version
-    if limit <= 0 or len(found) <= limit:
-        return Selection(found, at)
-    page, rest = found[:limit], len(found) - limit
+    if limit <= 0:
+        return Selection(list(matching), at)
+    page = list(islice(matching, limit + 1))
+    if len(page) <= limit:
+        return Selection(page, at)
+    page.pop()
     # How many remain is only told where no selector had to be asked, as in Kubernetes.
-    return Selection(page, at, _token(at, page[-1][0]), rest if matches is None else None)
+    return Selection(page, at, _token(at, page[-1][0]), len(found) - limit if matches is None else None)
 
 
 def read_version(text: str) -> int:
@@ -177,13 +181,9 @@ def _where(store: Store, token: str, version: str, match: str, limit: int) -> tu
     return (wanted if exactly else None), ""
 
 
-def _path(key: Key) -> str:
-    return f"{key.namespace}/{key.name}" if key.namespace else key.name
-
-
 def _token(version: int, last: Key) -> str:
     # The smallest path after the last one that was sent.
-    body = orjson.dumps({"v": _TOKEN_VERSION, "rv": version, "start": f"{_path(last)}\0"})
+    body = orjson.dumps({"v": _TOKEN_VERSION, "rv": version, "start": f"{path_of(last)}\0"})
     return base64.urlsafe_b64encode(body).rstrip(b"=").decode()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -19,11 +20,19 @@ class Key(NamedTuple):
     name: str
 
 
+PARSED_AT_MOST = 2000
+"""Objects that are held as dicts as well as JSON. A dict takes some ten times the room of its text."""
+
+_parsed: deque[Record] = deque()
+"""The records that hold a dict, in the order in which they got it."""
+
+
 class Record:
     """One version of an object: its JSON, made once, and the dict, which is shared and never to be mutated.
 
-    The dict of a version that is no longer current is given up (`forget`) and parsed again in the rare case that a
-    watch resumes from before it: the history of 10,000 changes then costs their JSON only.
+    The dict is parsed when it is asked for and given up when many others have been asked for since, or at once when
+    the version is no longer the current one (`forget`): ten thousand objects and the history of ten thousand changes
+    cost little more than their JSON.
     """
 
     __slots__ = ("_object", "encoded", "version")
@@ -32,13 +41,21 @@ class Record:
         self.version = version
         self.encoded = encoded
         self._object = obj
+        if obj is not None:
+            self._note()
 
     @property
     def object(self) -> Object:
-        if self._object is None:
-            parsed: Object = orjson.loads(self.encoded)
-            self._object = parsed
-        return self._object
+        found = self._object
+        if found is None:
+            found = self._object = orjson.loads(self.encoded)
+            self._note()
+        return found
+
+    def _note(self) -> None:
+        _parsed.append(self)
+        if len(_parsed) > PARSED_AT_MOST:
+            _parsed.popleft().forget()
 
     def forget(self) -> None:
         """Let the dict go; the JSON stays."""

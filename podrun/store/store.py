@@ -24,6 +24,7 @@ from podrun.api.errors import MODIFIED, ApiError, already_exists, conflict, expi
 from podrun.api.kinds import KINDS
 from podrun.store.journal import Journal, Write
 from podrun.store.records import Key, Object, Record, WatchEvent
+from podrun.store.tables import Snapshot, Table
 from podrun.store.watch import Watch
 
 HISTORY = 10_000
@@ -51,7 +52,7 @@ class Store:
 
     def __init__(self, path: Path, *, history: int = HISTORY) -> None:
         self._journal = Journal(path, history, self._on_settled)
-        self._visible: dict[str, dict[str, dict[str, Record]]] = {}
+        self._tables: dict[str, Table] = {}
         self._pending: dict[Key, Write] = {}
         self._generation = 0
         self._watches: dict[str, dict[Watch, str | None]] = {}
@@ -86,41 +87,35 @@ class Store:
 
     def record(self, resource: str, namespace: str, name: str) -> Record | None:
         """As `get`, with the object's JSON."""
-        return self._visible.get(resource, {}).get(namespace, {}).get(name)
+        return self._table(resource).get(Key(resource, namespace, name))
 
     def records(self, resource: str, namespace: str | None = None) -> Records:
         """As `list`, with the objects' JSON."""
-        return [record for _, record in self.items(resource, namespace)]
+        found = self.snapshot(resource, namespace)
+        return [found.records[path] for path in found.paths]
 
     def items(self, resource: str, namespace: str | None = None, version: int | None = None) -> Items:
-        """Keys and records in the order of the keys, now or as they were at an earlier `version`.
+        """Keys and records in the order of the keys, now or as they were at an earlier `version`."""
+        return list(self.snapshot(resource, namespace, version))
 
-        The earlier state is the present one with the changes since then undone. Raises Expired when the history does
+    def snapshot(self, resource: str, namespace: str | None = None, version: int | None = None) -> Snapshot:
+        """As `items`, without making what is not looked at; to be read before anything else happens.
+
+        An earlier state is the present one with the changes since then undone. Raises Expired when the history does
         not reach back to it.
         """
-        spaces = self._visible.get(resource, {})
-        chosen = spaces if namespace is None else {namespace: spaces.get(namespace, {})}
-        found = {
-            Key(resource, space, name): record for space, records in chosen.items() for name, record in records.items()
-        }
+        undone: dict[Key, Record | None] = {}
         if version is not None and version < self.resource_version:
             for event in reversed(list(self._since(version))):
-                if event.key.resource != resource or namespace not in (None, event.key.namespace):
-                    continue
-                if event.type == "ADDED":
-                    found.pop(event.key, None)
-                elif event.before is None:
-                    raise self._too_old(version)
-                else:
-                    found[event.key] = event.before
-        return sorted(found.items(), key=lambda item: f"{item[0].namespace}/{item[0].name}")
+                if _concerns(event, resource, namespace):
+                    if event.type != "ADDED" and event.before is None:
+                        raise self._too_old(version)
+                    undone[event.key] = event.before
+        return self._table(resource).snapshot(namespace, undone)
 
     def accepted(self, resource: str) -> Objects:
         """As `list`, with the writes that are still on their way to the disk: for who gives out what must be unique."""
-        spaces = self._visible.get(resource, {})
-        found = {
-            Key(resource, space, name): one.object for space, names in spaces.items() for name, one in names.items()
-        }
+        found = {key: record.object for key, record in self.snapshot(resource)}
         for key, write in self._pending.items():
             if key.resource == resource:
                 found.pop(key, None)
@@ -299,11 +294,17 @@ class Store:
             event.before.forget()
 
     def _show(self, key: Key, record: Record | None) -> None:
-        names = self._visible.setdefault(key.resource, {}).setdefault(key.namespace, {})
+        table = self._table(key.resource)
         if record is not None:
-            names[key.name] = record
+            table.put(key, record)
         else:
-            names.pop(key.name, None)
+            table.drop(key)
+
+    def _table(self, resource: str) -> Table:
+        table = self._tables.get(resource)
+        if table is None:
+            table = self._tables[resource] = Table(resource)
+        return table
 
 
 def _concerns(event: WatchEvent, resource: str, namespace: str | None) -> bool:
@@ -331,4 +332,5 @@ def _stamped(key: Key, obj: Object, version: int) -> Record:
         **metadata,
         "resourceVersion": str(version),
     }
-    return Record(version, orjson.dumps(ordered), ordered)
+    # orjson's own bytes keep the room they grew into (8 KiB for a text of one): what stays is an exact copy.
+    return Record(version, memoryview(orjson.dumps(ordered)).tobytes(), ordered)

@@ -36,6 +36,15 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
     await opened.close()
 
 
+async def test_dicts_of_long_ago_are_given_up_and_come_back(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("podrun.store.records.PARSED_AT_MOST", 2)
+    made = [await store.create("configmaps", config_map(f"c{i}")) for i in range(4)]
+    listed = store.list("configmaps")
+    assert listed == made
+    assert store.get("configmaps", "default", "c3") is listed[3]
+    assert listed[0] is not made[0]
+
+
 async def test_what_is_created_can_be_read_listed_and_is_whole(store: Store) -> None:
     made = await store.create("configmaps", config_map("a", x="1"))
     assert list(made) == ["kind", "apiVersion", "metadata", "data"]
