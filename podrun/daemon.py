@@ -54,7 +54,8 @@ from podrun.network.services import SERVICE_RANGE, ServiceRules
 from podrun.runtime.runtime import Runtime
 from podrun.sdnotify import is_under_systemd, notify
 from podrun.settings import Settings
-from podrun.spawner.client import SpawnerClient
+from podrun.spawner.client import SpawnerClient, SpawnerError
+from podrun.spawner.start import SpawnerLost
 from podrun.store.journal import UnreadableDatabase
 from podrun.store.store import Store
 from podrun.supervisor.image_collection import ImageCollection
@@ -72,6 +73,9 @@ from podrun.volumes.volumes import Volumes
 log = logging.getLogger("podrun")
 
 EXIT_RUNNING_ALREADY = 3
+SUCCESSOR = "PODRUN_SUCCESSOR"
+"""Set in the environment of a podrund that the spawner has started in place of one that died."""
+RETRY_SECONDS = 1.0
 DNS_SOCKETS = "dns"
 """The name under which the spawner holds them."""
 
@@ -98,8 +102,13 @@ def main(settings: Settings, layout: Layout, argv: Sequence[str]) -> int:
             asyncio.run(_Daemon(settings, layout, argv).run())
         except (OSError, CannotStart, UnreadableDatabase) as error:
             log.error("podrun cannot start: %s", error)
-            return 1
-    return 0
+        except Exception:
+            log.exception("podrun has failed")
+        else:
+            return 0
+        if SUCCESSOR in os.environ:
+            time.sleep(RETRY_SECONDS)  # whoever starts the next one does so at once
+        return 1
 
 
 class CannotStart(Exception):
@@ -124,7 +133,12 @@ class _Daemon:
             loop.add_signal_handler(number, stopping.set)
         began = time.monotonic()
         async with AsyncExitStack() as stack:
-            await self._begin(stack)
+            try:
+                await self._begin(stack)
+            except BaseException:
+                await self._withdraw()
+                raise
+            await self._supervise()
             gc.collect()
             gc.freeze()
             log.info("serving at %s after %.0f ms", self.settings.server_url, (time.monotonic() - began) * 1000)
@@ -200,7 +214,8 @@ class _Daemon:
         await supervisor.start()
         stack.push_async_callback(collection.stop)
         stack.push_async_callback(supervisor.stop)
-        service_network = ServiceNetwork(store, ServiceRules(OWN_ADDRESSES), settings.node, map(str, OWN_ADDRESSES))
+        service_rules = ServiceRules(OWN_ADDRESSES, layout.run / "services.json")
+        service_network = ServiceNetwork(store, service_rules, settings.node, map(str, OWN_ADDRESSES))
         await service_network.start()
         stack.push_async_callback(service_network.stop)
         scheduler = Scheduler(store, recorder, settings.node, bound=supervisor.meet)
@@ -236,14 +251,31 @@ class _Daemon:
             return self.spawner
         layout = self.layout
         self.spawner = await SpawnerClient.start(layout.spawner_run, visible=[layout.state, layout.run], former=former)
-        if not is_under_systemd():
-            environment = {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
-            await self.spawner.supervise((sys.executable, *self.argv), environment, Path("/"), self._output())
+        if former is not None or SUCCESSOR in os.environ:
+            await self._supervise()
         for name, sock in self.listeners.items():
             await self.spawner.deposit(name, sock, self._addresses()[name])
         if self.name_sockets:
             await self.spawner.keep(DNS_SOCKETS, self.name_sockets, str(DNS_ADDRESS))
         return self.spawner
+
+    async def _supervise(self) -> None:
+        """Have the spawner start this program again when it dies, where systemd does not do so.
+
+        A first start asks for it when it serves: what fails before is told to the person who started it.
+        """
+        if is_under_systemd():
+            return
+        environment = {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
+        environment[SUCCESSOR] = "1"
+        await self.spawner.supervise((sys.executable, *self.argv), environment, Path("/"), self._output())
+
+    async def _withdraw(self) -> None:
+        """After a first start that failed: end the spawner if it runs nothing, so that nobody waits for an answer."""
+        if SUCCESSOR in os.environ or not hasattr(self, "spawner"):
+            return
+        with contextlib.suppress(SpawnerError, SpawnerLost):
+            await self.spawner.leave()
 
     def _addresses(self) -> dict[str, tuple[str, int] | Path]:
         """Where the API listens, by the name under which the spawner holds the socket."""

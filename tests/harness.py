@@ -62,7 +62,7 @@ class Podrun:
         # A unix socket's path has 107 bytes: pytest's own directories are too long.
         root = Path(tempfile.mkdtemp(prefix="pr-", dir="/tmp"))
         holder = subprocess.Popen(
-            ["unshare", "--net", "--mount", "--propagation", "private", "--", "sh", "-c", _HOLD],
+            ["unshare", "--net", "--mount", "--propagation", "private", "--", "sh", "-c", _HOLD, BIN / "podrun", root],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
@@ -341,7 +341,10 @@ ip link add eth0 type veth peer name world
 ip addr add 198.51.100.10/24 dev eth0
 ip link set eth0 up; ip link set world up
 ip route add default via 198.51.100.1
-echo ready; exec sleep infinity
+echo ready
+cat >/dev/null  # until the test's process has gone, however it went
+"$0" --root "$1" reset --yes >/dev/null 2>&1
+rm -rf "$1"
 """
 """A machine has an address that others know and a way to the world, here one that leads nowhere."""
 

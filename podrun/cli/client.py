@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from typing import IO, Any
 
 JSON = "application/json"
+PATIENCE = 30.0
+"""Seconds in which a daemon that is being restarted is back many times over."""
 
 
 class Refused(CommandError):
@@ -91,11 +93,12 @@ class Client:
         *,
         content_type: str = JSON,
         accept: str = JSON,
-        timeout: float | None = None,
+        timeout: float = PATIENCE,
     ) -> Answer:
         """Send a request and read the head of its answer. A file as body is sent as it is, by its size.
 
-        Raises CommandError where no daemon listens, Refused where the answer is a failure.
+        Raises CommandError where no daemon listens or none answers, Refused where the answer is a failure, and
+        TimeoutError where a caller's own `timeout` (seconds without a byte) has passed.
         """
         connection = self._connect()
         connection.settimeout(timeout)
@@ -111,7 +114,13 @@ class Client:
                 connection.sendfile(body)
         except (BrokenPipeError, ConnectionResetError):
             pass  # the server has answered before it read all: what it says is better than our error
-        answer = _read_head(connection)
+        try:
+            answer = _read_head(connection)
+        except TimeoutError:
+            if timeout != PATIENCE:
+                raise
+            # Its socket is there, held by the spawner, but nobody takes what comes.
+            raise _no_answer(f"podrun's daemon has not answered for {PATIENCE:g} s") from None
         if answer.code >= 400:
             with answer:
                 raise Refused(_status_of(answer))
@@ -150,15 +159,16 @@ def query_of(**query: str) -> str:
     return "?" + "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items()) if query else ""
 
 
+def _no_answer(what: str) -> CommandError:
+    hint = "it may be restarting; try again, and look at its log: journalctl -u podrun, or /var/log/podrun.log"
+    return CommandError(what, hint, NO_DAEMON)
+
+
 def _read_head(connection: socket.socket) -> Answer:
     stream = connection.makefile("rb")
     first = stream.readline().split(None, 2)
     if len(first) < 2:
-        raise CommandError(
-            "podrun's daemon closed the connection without an answer",
-            "it may be restarting; try again, and look at its log (journalctl -u podrun)",
-            NO_DAEMON,
-        )
+        raise _no_answer("podrun's daemon closed the connection without an answer")
     headers: dict[str, str] = {}
     while (line := stream.readline().strip()) != b"":
         name, _, value = line.decode("latin-1").partition(":")

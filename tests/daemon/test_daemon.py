@@ -168,8 +168,10 @@ def test_a_taken_port_is_named(podrun: Podrun, new_podrun: Callable[..., Podrun]
         listening.kill()
         listening.wait()
     assert done.returncode == 1
-    assert "127.0.0.1:6443" in done.stderr
+    assert "the API cannot listen at 127.0.0.1:6443: Address already in use" in done.stderr
     assert "Traceback" not in done.stderr
+    # Nothing is left that would take a client's connection and never answer it.
+    assert other.run("podrun", "ps", check=False).returncode == 3
 
 
 def test_idle_it_does_nothing_and_is_small(new_podrun: Callable[..., Podrun]) -> None:
@@ -179,10 +181,10 @@ def test_idle_it_does_nothing_and_is_small(new_podrun: Callable[..., Podrun]) ->
     time.sleep(3)  # the last events are written
     pids = (podrun.daemon_pid, podrun.spawner_pid)
     before = [_switches(pid) for pid in pids]
-    time.sleep(15)
+    time.sleep(20)
     woken = [_switches(pid) - count for pid, count in zip(pids, before, strict=True)]
-    # The Lease is renewed every 10 s: one wake-up of the loop and a few of SQLite's thread.
-    assert woken[0] <= 12
+    # The Lease is renewed every 10 s: at most three times, each a few switches between the loop and SQLite's thread.
+    assert woken[0] <= 3 * 8
     assert woken[1] <= 2
     assert sum(_proportional_kib(pid) for pid in pids) <= 100 * 1024
 
