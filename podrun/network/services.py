@@ -16,8 +16,12 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+
+import orjson
 
 from podrun.network import rules
 from podrun.network.netlink import IPv4
@@ -79,6 +83,7 @@ def frame(own: Sequence[IPv4], services: ipaddress.IPv4Network = SERVICE_RANGE) 
     map node-ports {{ type inet_proto . inet_service : verdict; }}
     set silent-node-ports {{ type inet_proto . inet_service; }}
     set hairpins {{ type ipv4_addr . ipv4_addr; }}
+    set last-change {{ type mark; }}
     chain translate {{
         ip daddr . meta l4proto . th dport vmap @addresses
         ip daddr != {services} fib daddr type local meta l4proto . th dport vmap @node-ports
@@ -198,27 +203,75 @@ def changes(old: Plan, new: Plan) -> str:
 
 
 class ServiceRules:
-    """The table of this machine. One caller at a time: a change is awaited before the next."""
+    """The table of this machine. One caller at a time: a change is awaited before the next.
 
-    def __init__(self, own: Sequence[IPv4]) -> None:
+    What the table holds is noted in the file `state`, so that the next podrund changes it by its difference too, and no
+    client's backend is forgotten. Each change replaces a random mark in the table: a note that is not of this table's
+    last change is refused by the kernel, within the transaction, and the table is made anew.
+    """
+
+    def __init__(self, own: Sequence[IPv4], state: Path) -> None:
         self._own = own
-        self._applied: Plan | None = None
+        self._state = state
+        self._known: _Known | None = None
+        self._begun = False
 
     async def apply(self, ports: Sequence[ServicePort]) -> None:
         """Have exactly these ports served. Raises RulesRefused; the table is then as it was."""
-        plan = render(ports)
-        if self._applied is not None:
-            text = changes(self._applied, plan)
-            if not text:
-                return
+        plan, outline = render(ports), frame(self._own)
+        known = self._known
+        if not self._begun:
+            known = self._read(outline)
+        elif known is not None and known.plan == plan:
+            return
+        mark = secrets.randbits(32)
+        if known is not None:
+            swap = f"delete element ip {TABLE} last-change {{ {known.mark} }}\n"
             try:
-                await rules.apply(text)
+                await rules.apply(swap + _marked(mark) + changes(known.plan, plan))
             except rules.RulesRefused as error:
-                # Somebody has changed our table: make it anew.
                 log.warning("the rules for Services are made anew: %s", error)
             else:
-                self._applied = plan
+                self._note(_Known(plan, mark), outline)
                 return
-        self._applied = None
-        await rules.apply(frame(self._own) + changes(Plan(), plan))
-        self._applied = plan
+        self._known = None
+        await rules.apply(outline + _marked(mark) + changes(Plan(), plan))
+        self._note(_Known(plan, mark), outline)
+
+    def _note(self, known: _Known, outline: str) -> None:
+        self._known, self._begun = known, True
+        plan = known.plan
+        content = {
+            "frame": outline,
+            "mark": known.mark,
+            "chains": plan.chains,
+            "sets": plan.sets,
+            "elements": [(*key, value) for key, value in plan.elements.items()],
+        }
+        temporary = self._state.with_suffix(".new")
+        temporary.write_bytes(orjson.dumps(content))
+        temporary.rename(self._state)
+
+    def _read(self, outline: str) -> _Known | None:
+        """What a podrund before has noted, if it made its table as we do."""
+        try:
+            content = orjson.loads(self._state.read_bytes())
+            if content["frame"] != outline:
+                return None
+            chains = {name: tuple(body) for name, body in content["chains"].items()}
+            elements = {(where, key): value for where, key, value in content["elements"]}
+            return _Known(Plan(chains, content["sets"], elements), content["mark"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the table holds after a change, and the mark of that change."""
+
+    plan: Plan
+    mark: int
+
+
+def _marked(mark: int) -> str:
+    return f"add element ip {TABLE} last-change {{ {mark} }}\n"
