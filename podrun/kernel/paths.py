@@ -103,8 +103,8 @@ def sync_file_system(descriptor: int) -> None:
 
 
 def parent_and_name(path: str) -> tuple[str, str]:
-    """`/a/b/` -> (`/a`, `b`). Raises KernelError(EINVAL) for the root itself or a name of `..`."""
-    parent, _, name = path.rstrip("/").rpartition("/")
-    if name in ("", ".", ".."):
+    """`/a/./b/` -> (`/a`, `b`). Raises KernelError(EINVAL) for the root itself or a name of `..`."""
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if not parts or parts[-1] == "..":
         raise KernelError(errno.EINVAL, "open", path)
-    return parent or "/", name
+    return "/" + "/".join(parts[:-1]), parts[-1]
