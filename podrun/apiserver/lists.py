@@ -20,7 +20,7 @@ from podrun.api.errors import ApiError, Cause, bad_request, expired, invalid, no
 from podrun.api.fieldselectors import parse_fields
 from podrun.api.gotext import quote
 from podrun.api.selectors import parse_labels
-from podrun.apiserver.answers import answer_list, answer_record, shown
+from podrun.apiserver.answers import answer_list, answer_record
 from podrun.apiserver.call import Call
 from podrun.store.records import Key, Record
 from podrun.store.store import Store
@@ -87,7 +87,7 @@ def matcher(call: Call) -> Matches | None:
     def matches(obj: Object) -> bool:
         if by_labels is not None and not by_labels.matches(obj["metadata"].get("labels") or {}):
             return False
-        return by_fields is None or by_fields.matches(shown(kind, obj))
+        return by_fields is None or by_fields.matches(obj)
 
     return matches
 

@@ -228,3 +228,7 @@ async def test_events_have_two_forms(client: Client) -> None:
     assert (shown["apiVersion"], shown["note"], shown["regarding"]["name"]) == ("events.k8s.io/v1", "m", "p")
     listed = (await client.call("GET", "/apis/events.k8s.io/v1/namespaces/default/events"))[1]
     assert (listed["kind"], listed["items"][0]["note"]) == ("EventList", "m")
+    for form, selector in (("/apis/events.k8s.io/v1", "regarding.name"), ("/api/v1", "involvedObject.name")):
+        for name, count in (("p", 1), ("q", 0)):
+            path = f"{form}/namespaces/default/events?fieldSelector={selector}%3D{name}"
+            assert len((await client.call("GET", path))[1]["items"]) == count
