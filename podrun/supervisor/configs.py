@@ -5,10 +5,11 @@ from __future__ import annotations
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from podrun.api.pod import Container, Pod, Profile, VolumeMount
 from podrun.images.model import Image
+from podrun.images.reference import parse
 from podrun.lifecycle import naming, resources, security
 from podrun.lifecycle.environment import ConfigError, expand
 from podrun.lifecycle.qos import qos_class
@@ -17,6 +18,8 @@ from podrun.supervisor.options import Options
 from podrun.volumes.model import PreparedVolume
 
 TOKEN_DIRECTORY = "/var/run/secrets/kubernetes.io/serviceaccount"
+SHOWN_IMAGE, SHOWN_IMAGE_ID = "podrun/image", "podrun/image-id"
+"""Annotations of a container: what its status shows of its image, which may be gone before the container is."""
 _CGROUP_PARENTS = {"Guaranteed": "", "Burstable": "burstable", "BestEffort": "besteffort"}
 
 
@@ -121,7 +124,6 @@ def container_config(
     environment: Mapping[str, str],
     volumes: Mapping[str, PreparedVolume],
     target: tuple[Container, str] | None,
-    annotations: Mapping[str, str],
     options: Options,
 ) -> ContainerConfig:
     """One attempt of a container. `target` is the container whose processes a debug container joins, and its id.
@@ -154,7 +156,7 @@ def container_config(
         stop_signal=_stop_signal(container, image),
         termination_message_path=container.termination_message_path,
         labels=labels(pod, container),
-        annotations=annotations,
+        annotations={SHOWN_IMAGE: str(parse(container.image)), SHOWN_IMAGE_ID: image.image_id},
     )
 
 
@@ -262,8 +264,3 @@ def _is_directory(path: Path) -> bool:
         return stat.S_ISDIR(path.stat().st_mode)
     except OSError:
         return False
-
-
-def spec_annotations(container: Container, image: Image, reference: str, extra: Mapping[str, Any]) -> dict[str, str]:
-    """What of a container's making has to be known again after podrund was restarted."""
-    return {"podrun/image": reference, "podrun/image-id": image.image_id, **{k: str(v) for k, v in extra.items()}}

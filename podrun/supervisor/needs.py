@@ -40,7 +40,7 @@ class PodVolumes(Protocol):
     def pods(self) -> list[str]: ...
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class NotStarted(Exception):
     """A container could not be started: what its waiting state will show, in the kubelet's words."""
 

@@ -9,6 +9,7 @@ from podrun.api.pod import Container, Pod
 from podrun.lifecycle.observed import ActualResources, ContainerSeen, ContainerState, SandboxSeen
 from podrun.runtime.model import ContainerStatus, SandboxStatus, State
 from podrun.runtime.service import RuntimeService
+from podrun.supervisor.configs import SHOWN_IMAGE, SHOWN_IMAGE_ID
 
 LONGEST_LOG_LINES, LONGEST_FROM_LOG = 80, 2048
 """What a termination message may take from the log: lines, bytes."""
@@ -100,7 +101,7 @@ def _container(
         reason=status.reason,
         message=message,
         spec_image=config.image,
-        image=config.annotations.get("podrun/image", config.image),
-        image_id=config.annotations.get("podrun/image-id", config.image_id),
+        image=config.annotations.get(SHOWN_IMAGE, config.image),
+        image_id=config.annotations.get(SHOWN_IMAGE_ID, config.image_id),
         resources=in_force.get(status.id),
     )

@@ -15,7 +15,6 @@ from typing import Any, Literal
 
 from podrun.api.pod import Container, FileKeyRef, Pod
 from podrun.images.model import Image
-from podrun.images.reference import parse
 from podrun.lifecycle import resize
 from podrun.lifecycle.actions import KillReason, Sort
 from podrun.lifecycle.downward import FieldUnknown, Surroundings
@@ -113,7 +112,6 @@ class _Starter:
                 environment=self._environment(),
                 volumes=self._place.volumes,
                 target=self._target() if sort == "ephemeral container" else None,
-                annotations=configs.spec_annotations(container, image, _normalised(container.image), {}),
                 options=services.options,
             )
         except (ConfigError, FieldUnknown) as error:
@@ -208,10 +206,6 @@ class _Starter:
         if not path.is_relative_to(volume.path.resolve()):
             raise ConfigError("couldn't parse env file")
         return path.read_text()
-
-
-def _normalised(reference: str) -> str:
-    return str(parse(reference))
 
 
 def remove_log(path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -109,8 +108,3 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
     await made.supervisor.start()
     yield made
     await made.supervisor.stop()
-
-
-@pytest.fixture
-def wall() -> float:
-    return time.time()

@@ -56,7 +56,6 @@ def config(
         environment=environment or {},
         volumes=volumes or {},
         target=None,
-        annotations={},
         options=options(tmp_path, **(more or {})),
     )
 
@@ -163,7 +162,6 @@ def debugging(tmp_path: Path, target_mounts: list[dict[str, str]], **more: Any) 
         environment={},
         volumes=volumes,
         target=(made.spec.containers[0], "id"),
-        annotations={},
         options=options(tmp_path, **more),
     )
     assert found.target_id == "id"
