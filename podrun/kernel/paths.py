@@ -57,6 +57,9 @@ def make_directory(root: int, path: str, mode: int = 0o755) -> int:
     except KernelError as error:
         if error.errno != errno.ENOENT:
             raise
+    if path.endswith("/.."):  # of a directory that is missing: it is made, as mkdir -p would, and left again
+        os.close(make_directory(root, path.removesuffix("/..")))
+        return open_in_root(root, path, os.O_PATH | os.O_DIRECTORY)
     parent, name = parent_and_name(path)
     where = make_directory(root, parent)
     try:
