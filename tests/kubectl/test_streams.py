@@ -173,7 +173,7 @@ class TestAttach:
 
 class TestRun:
     def test_and_remove_with_input(self, pods: Pods, podrun: Podrun) -> None:
-        words = "run brief --rm -i -q --image=busybox:1.36 --restart=Never -- cat".split()
+        words = ["run", "brief", "--rm", "-i", "-q", "--image=busybox:1.36", "--restart=Never", "--", "cat"]
         done = through(podrun, *words, data=b"in and out\n")
         assert b"in and out\n" in done.stdout
         assert podrun.kubectl("get", "pod", "brief", "--ignore-not-found") == ""
@@ -185,7 +185,7 @@ class TestRun:
         assert 'pod "brief" deleted' in said
 
     def test_gives_the_exit_code(self, podrun: Podrun) -> None:
-        words = "run brief --rm -i -q --image=busybox:1.36 --restart=Never -- sh -c".split()
+        words = ["run", "brief", "--rm", "-i", "-q", "--image=busybox:1.36", "--restart=Never", "--", "sh", "-c"]
         assert through(podrun, *words, "sleep 0.3; exit 5").returncode == 5
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from tests.harness import Podrun, wait_until
 from tests.pods.living import Pods, container_status, once, pod, shell, state
 
-
 KINDS = ("net", "ipc", "uts", "mnt", "pid", "cgroup")
 
 
