@@ -18,6 +18,7 @@ from tests.bench.row import Row, median
 from tests.harness import Podrun, wait_until
 
 CLIENT = Path(__file__).with_name("client.py")
+RUNTIME_ALONE = Path(__file__).with_name("runtime_alone.py")
 Topic = Callable[[Podrun], Iterator[Row]]
 
 
@@ -30,6 +31,23 @@ def ready(podrun: Podrun) -> Iterator[Row]:
     together = _client(podrun, "together", "50")
     yield Row("50 pods posted together, all Ready", "ms", together * 1000, 1000)
     podrun.delete_pods()
+
+
+def runtime(podrun: Podrun) -> Iterator[Row]:
+    """Sandbox and container by the runtime alone, beside two bare containers of crun's."""
+    root = peers.unpack()
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="podrun-bench-") as scratch:
+        command = ["unshare", "--net", "--mount", sys.executable, "-m", "tests.bench.runtime_alone"]
+        done = subprocess.run(
+            [*command, scratch, str(root / "rootfs"), "30"], check=True, capture_output=True, text=True
+        )
+    took = json.loads(done.stdout)
+    bare = median(peers.crun_bare_containers(root, 30))
+    whole = median(sandbox + container for sandbox, container in zip(took["sandbox"], took["container"], strict=True))
+    yield Row(
+        "sandbox with network and cgroup, and container, by the runtime alone", "ms", whole, bare, "crun", 2 * bare
+    )
+    yield Row("of that the container", "ms", median(took["container"]), 4, "crun", bare)
 
 
 def play(podrun: Podrun) -> Iterator[Row]:
@@ -188,6 +206,7 @@ def _text(path: Path) -> str:
 
 TOPICS: dict[str, Topic] = {
     "ready": ready,
+    "runtime": runtime,
     "play": play,
     "restart": restart,
     "logs": logs,
