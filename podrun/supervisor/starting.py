@@ -20,7 +20,6 @@ from podrun.lifecycle.actions import KillReason, Sort
 from podrun.lifecycle.downward import FieldUnknown, Surroundings
 from podrun.lifecycle.environment import ConfigError, environment, service_links
 from podrun.lifecycle.observed import ActualResources
-from podrun.network.pods import API_ADDRESS
 from podrun.runtime.errors import CreateFailed, NotFound, RuntimeFailure, StartFailed
 from podrun.runtime.model import State
 from podrun.supervisor import configs
@@ -32,12 +31,6 @@ from podrun.supervisor.waiting import unless_leaving
 from podrun.volumes.model import PreparedVolume
 
 log = logging.getLogger(__name__)
-
-API_SERVICE: Mapping[str, Any] = {
-    "metadata": {"namespace": "default", "name": "kubernetes"},
-    "spec": {"clusterIP": str(API_ADDRESS), "ports": [{"name": "https", "port": 443, "protocol": "TCP"}]},
-}
-"""By its variables every client library finds the API from a pod: told also while no Services are served."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +181,7 @@ class _Starter:
         return environment(
             pod,
             self._container,
-            services=service_links(pod, [*services.store.list("services"), dict(API_SERVICE)]),
+            services=service_links(pod, services.store.list("services")),
             lookup=self._look_up,
             read_file=self._read_file,
             around=around,

@@ -90,16 +90,6 @@ class Supervisor:
         obj = self.services.store.get("pods", namespace, name)
         return self._workers.get(obj["metadata"]["uid"]) if obj is not None else None
 
-    def retry(self, namespace: str, name: str) -> bool:
-        """Forget the pod's back-offs and try at once what waits; whether there is such a pod."""
-        worker = self.worker(namespace, name)
-        if worker is None:
-            return False
-        worker.remembered.backoffs.clear()
-        self.services.pulls.forget(worker.pod)
-        worker.wake()
-        return True
-
     def pods_here(self) -> list[Pod]:
         """The pods that have room on this node, as allocated."""
         return [w.pod for w in self._workers.values() if w.stage in (Stage.SYNCING, Stage.TERMINATING)]
