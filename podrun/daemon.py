@@ -166,7 +166,7 @@ class _Daemon:
             await controller.start()
             stack.push_async_callback(controller.stop)
 
-        machine = Machine.look(layout.state)
+        machine = Machine.look(layout.state, settings.max_pods)
         recorder = Recorder(store, settings.node, time_scale=settings.time_scale)
         images = ImageStore(
             layout.images, mirrors=settings.registry_mirrors, docker_config=Path("~/.docker/config.json").expanduser()

@@ -20,7 +20,6 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _UPSTREAMS = Path("/run/systemd/resolve/resolv.conf")
 _EVICTION_MEMORY = 100 << 20
 """Memory kept from pods, as the kubelet's default hard eviction threshold (memory.available<100Mi)."""
-MAX_PODS = 110
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +37,10 @@ class Machine:
     boot_id: str
     machine_id: str
     app_armor: bool
+    max_pods: int = 110
 
     @classmethod
-    def look(cls, root: Path) -> Machine:
+    def look(cls, root: Path, max_pods: int = 110) -> Machine:
         """The machine as it is; `root` is a directory on the file system that pods write to."""
         while not root.exists():
             root = root.parent
@@ -56,6 +56,7 @@ class Machine:
             boot_id=_read("/proc/sys/kernel/random/boot_id"),
             machine_id=_read("/etc/machine-id") or uuid.uuid5(uuid.NAMESPACE_DNS, socket.gethostname()).hex,
             app_armor=_read("/sys/module/apparmor/parameters/enabled") == "Y",
+            max_pods=max_pods,
         )
 
     @property
@@ -67,7 +68,7 @@ class Machine:
             "hugepages-1Gi": "0",
             "hugepages-2Mi": "0",
             "memory": f"{self.memory // 1024}Ki",
-            "pods": str(MAX_PODS),
+            "pods": str(self.max_pods),
         }
 
     @property
