@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from podrun.api.deletion import DeleteOptions, decide
-from podrun.api.errors import ApiError, not_found
+from podrun.api.errors import not_found
 from podrun.api.kinds import Kind
 from podrun.store.records import Object, Record
 from podrun.store.store import Decision, Remove, Store
@@ -28,24 +28,9 @@ async def delete(store: Store, kind: Kind, namespace: str, name: str, options: D
             raise not_found(kind.resource, name)
         deletion = decide(kind, current, options, now)
         gone = deletion.gone
-        if deletion.gone and not deletion.changed:
-            return Remove(current)
+        if deletion.gone:
+            # Watches see the grace period run out before the object goes, as in Kubernetes.
+            return Remove(deletion.state, announced=deletion.changed)
         return deletion.state if deletion.changed else None
 
-    record = await store.write(kind.resource, namespace, name, mark)
-    if gone and record.object["metadata"].get("deletionTimestamp"):
-        # Watches see the grace period run out before the object goes, as in Kubernetes. Who removes it then (its
-        # supervisor may be faster) makes no difference to the client: it is gone, as was wished.
-        uid = record.object["metadata"]["uid"]
-
-        def take_away(current: Object | None) -> Decision:
-            if current is None or current["metadata"]["uid"] != uid:
-                raise not_found(kind.resource, name)
-            return Remove(current)
-
-        try:
-            record = await store.write(kind.resource, namespace, name, take_away)
-        except ApiError as error:
-            if error.reason != "NotFound":
-                raise
-    return Deleted(record, gone)
+    return Deleted(await store.write(kind.resource, namespace, name, mark), gone)

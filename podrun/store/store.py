@@ -32,9 +32,13 @@ HISTORY = 10_000
 
 
 class Remove(NamedTuple):
-    """A decision that the object goes; `last` is the state that watches see in DELETED."""
+    """A decision that the object goes; `last` is the state that watches see in DELETED.
+
+    An `announced` removal is seen as a change to that state before, in the same transaction.
+    """
 
     last: Object
+    announced: bool = False
 
 
 Decision = Object | Remove | None
@@ -45,6 +49,7 @@ Objects = list[Object]
 Records = list[Record]
 Items = list[tuple[Key, Record]]
 Writes = list[Write]
+Events = list[WatchEvent]
 
 
 class Store:
@@ -186,20 +191,21 @@ class Store:
         pending = self._pending.get(key)
         current = self._latest(key)
         try:
-            event = self._event(key, current, decide(current.object if current else None))
+            events = self._events(key, current, decide(current.object if current else None))
         except ApiError:
             if pending:
                 with suppress(ApiError):
                     await asyncio.shield(pending.done)
             raise
-        if event is None:
+        if not events:
             if current is None:
                 raise not_found(resource, name)
             return await asyncio.shield(pending.done) if pending else current
-        write = Write(event, self._generation, asyncio.get_running_loop().create_future())
-        self._accepted = event.version
-        self._pending[key] = write
-        self._journal.append(write)
+        for event in events:
+            write = Write(event, self._generation, asyncio.get_running_loop().create_future())
+            self._accepted = event.version
+            self._pending[key] = write
+            self._journal.append(write)
         return await asyncio.shield(write.done)
 
     def _latest(self, key: Key) -> Record | None:
@@ -208,18 +214,23 @@ class Store:
             return self.record(*key)
         return None if pending.event.type == "DELETED" else pending.event.record
 
-    def _event(self, key: Key, current: Record | None, decision: Decision) -> WatchEvent | None:
-        """The change that a decision means; None when it means none."""
-        if decision is None or (isinstance(decision, Remove) and current is None):
-            return None
+    def _events(self, key: Key, current: Record | None, decision: Decision) -> Events:
+        """The changes that a decision means: one, none, or two for an announced removal."""
         version = self._accepted + 1
+        if decision is None or (isinstance(decision, Remove) and current is None):
+            return []
         if isinstance(decision, Remove):
-            return WatchEvent("DELETED", key, _stamped(key, decision.last, version), current)
+            assert current is not None
+            last = _stamped(key, decision.last, version)
+            if not decision.announced:
+                return [WatchEvent("DELETED", key, last, current)]
+            gone = _stamped(key, decision.last, version + 1)
+            return [WatchEvent("MODIFIED", key, last, current), WatchEvent("DELETED", key, gone, last)]
         if current is None:
-            return WatchEvent("ADDED", key, _stamped(key, decision, version))
+            return [WatchEvent("ADDED", key, _stamped(key, decision, version))]
         if decision is current.object or _versioned(decision, current.version) == current.object:
-            return None
-        return WatchEvent("MODIFIED", key, _stamped(key, decision, version), current)
+            return []
+        return [WatchEvent("MODIFIED", key, _stamped(key, decision, version), current)]
 
     # Changes
 

@@ -118,6 +118,16 @@ async def test_removal_tells_the_last_state_with_a_version_of_its_own(store: Sto
         await store.remove("configmaps", "default", "a")
 
 
+async def test_an_announced_removal_is_seen_as_a_change_first(store: Store) -> None:
+    made = await store.create("configmaps", config_map("a"))
+    last = with_data(made, x="1")
+    async with store.watch("configmaps", since=store.resource_version) as watch:
+        removed = await store.write("configmaps", "default", "a", lambda obj: Remove(last, announced=True))
+        changed, gone = await watch.batch()
+    assert [(changed.type, changed.version), (gone.type, gone.version)] == [("MODIFIED", 3), ("DELETED", 4)]
+    assert (changed.object["data"], gone.previous, removed.version) == ({"x": "1"}, changed.object, 4)
+
+
 async def test_a_watch_tells_what_came_after_its_version_in_order_and_by_namespace(store: Store) -> None:
     await store.create("configmaps", config_map("old"))
     since = store.resource_version
