@@ -32,7 +32,7 @@ from podrun.apiserver import kubeconfig, pki
 from podrun.apiserver.server import ApiServer
 from podrun.apiserver.streams.pods import PodAccess
 from podrun.apiserver.tokens import Bound, TokenSigner
-from podrun.cgroups import hierarchy, scope, swift
+from podrun.cgroups import hierarchy, scope
 from podrun.cgroups.bpf import DevicePrograms
 from podrun.cgroups.tree import PodGroups
 from podrun.controllers.cluster_services import ClusterServices, api_service, dns_service
@@ -134,7 +134,7 @@ class _Daemon:
         began = time.monotonic()
         async with AsyncExitStack() as stack:
             try:
-                await self._begin(stack)
+                runtime = await self._begin(stack)
             except BaseException:
                 await self._withdraw()
                 raise
@@ -143,12 +143,22 @@ class _Daemon:
             gc.freeze()
             log.info("serving at %s after %.0f ms", self.settings.server_url, (time.monotonic() - began) * 1000)
             notify("READY=1")
-            await stopping.wait()
+            await self._until(stopping, runtime.broken)
             notify("STOPPING=1")
             await self.spawner.supervise((), {}, Path("/"), None)
         log.info("stopped; pods go on")
 
-    async def _begin(self, stack: AsyncExitStack) -> None:
+    async def _until(self, stopping: asyncio.Event, broken: asyncio.Future[None]) -> None:
+        """Returns when it is time to stop; raises where a lost spawner could not be replaced."""
+        told = asyncio.ensure_future(stopping.wait())
+        await asyncio.wait((told, broken), return_when=asyncio.FIRST_COMPLETED)
+        if told.done():
+            return
+        told.cancel()
+        await broken
+
+    async def _begin(self, stack: AsyncExitStack) -> Runtime:
+        """Build and start every room; `stack` ends them in reverse order."""
         settings, layout = self.settings, self.layout
         for directory in (layout.state, layout.logs, layout.etc):
             directory.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -157,35 +167,15 @@ class _Daemon:
         schema.use(schema.load(layout.schema_cache))
         store = Store(layout.database)
         stack.push_async_callback(store.close)
-        for controller in (
-            NamespaceController(store, certificates.ca_certificate.read_text()),
-            GarbageCollector(store),
-            ClusterServices(store, (api_service(str(API_ADDRESS), settings.port), dns_service(str(DNS_ADDRESS)))),
-            EndpointsController(store),
-        ):
-            await controller.start()
-            stack.push_async_callback(controller.stop)
+        await self._start_controllers(store, certificates, stack)
 
-        machine = Machine.look(layout.state, settings.max_pods)
+        machine = Machine.look(layout.state)
         recorder = Recorder(store, settings.node, time_scale=settings.time_scale)
         images = ImageStore(
             layout.images, mirrors=settings.registry_mirrors, docker_config=Path("~/.docker/config.json").expanduser()
         )
         runtime = await self._runtime(stack)
-        options = Options(
-            node_name=settings.node,
-            log_root=layout.logs,
-            state=layout.run / "supervisor",
-            node_addresses=machine.addresses,
-            memory_capacity=machine.memory,
-            allocatable=machine.allocatable,
-            cluster_dns=(str(DNS_ADDRESS),),
-            resolver=resolver(),
-            seccomp_default=settings.seccomp_default,
-            app_armor=machine.app_armor,
-            debug_sees_volumes=settings.debug_mounts,
-            time_scale=settings.time_scale,
-        )
+        options = self._options(machine)
 
         def container_id(namespace: str, pod: str, container: str, previous: bool) -> str | None:
             return supervisor.container_id(namespace, pod, container, previous=previous)
@@ -225,6 +215,37 @@ class _Daemon:
         await self._serve(server, stack)
         await self._serve_names(store, stack)
         self._renew_later(certificates, server)
+        return runtime
+
+    async def _start_controllers(self, store: Store, certificates: pki.Pki, stack: AsyncExitStack) -> None:
+        """What a cluster's controller manager does for one node."""
+        own = (api_service(str(API_ADDRESS), self.settings.port), dns_service(str(DNS_ADDRESS)))
+        for controller in (
+            NamespaceController(store, certificates.ca_certificate.read_text()),
+            GarbageCollector(store),
+            ClusterServices(store, own),
+            EndpointsController(store),
+        ):
+            await controller.start()
+            stack.push_async_callback(controller.stop)
+
+    def _options(self, machine: Machine) -> Options:
+        """How the supervisor is to behave, from the settings and the machine."""
+        settings, layout = self.settings, self.layout
+        return Options(
+            node_name=settings.node,
+            log_root=layout.logs,
+            state=layout.run / "supervisor",
+            node_addresses=machine.addresses,
+            memory_capacity=machine.memory,
+            allocatable=machine.allocatable,
+            cluster_dns=(str(DNS_ADDRESS),),
+            resolver=resolver(),
+            seccomp_default=settings.seccomp_default,
+            app_armor=machine.app_armor,
+            debug_sees_volumes=settings.debug_mounts,
+            time_scale=settings.time_scale,
+        )
 
     def _certificates(self) -> pki.Pki:
         """The PKI, and the kubeconfig that holds its administrator."""
@@ -296,8 +317,6 @@ class _Daemon:
         name = layout.name
         if scope.wanted(machine):
             name = f"{await scope.ensure(machine)}/{name}"
-        swift_joins = swift.hold(name=layout.name)
-        stack.callback(swift.release, swift_joins)
         runtime = Runtime(
             run=layout.run / "runtime",
             state=layout.containers,

@@ -21,6 +21,9 @@ _UPSTREAMS = Path("/run/systemd/resolve/resolv.conf")
 _EVICTION_MEMORY = 100 << 20
 """Memory kept from pods, as the kubelet's default hard eviction threshold (memory.available<100Mi)."""
 
+MAX_PODS = 110
+"""The kubelet's default; more share one machine in name only."""
+
 
 @dataclass(frozen=True, slots=True)
 class Machine:
@@ -37,10 +40,9 @@ class Machine:
     boot_id: str
     machine_id: str
     app_armor: bool
-    max_pods: int = 110
 
     @classmethod
-    def look(cls, root: Path, max_pods: int = 110) -> Machine:
+    def look(cls, root: Path) -> Machine:
         """The machine as it is; `root` is a directory on the file system that pods write to."""
         while not root.exists():
             root = root.parent
@@ -56,7 +58,6 @@ class Machine:
             boot_id=_read("/proc/sys/kernel/random/boot_id"),
             machine_id=_read("/etc/machine-id") or uuid.uuid5(uuid.NAMESPACE_DNS, socket.gethostname()).hex,
             app_armor=_read("/sys/module/apparmor/parameters/enabled") == "Y",
-            max_pods=max_pods,
         )
 
     @property
@@ -68,7 +69,7 @@ class Machine:
             "hugepages-1Gi": "0",
             "hugepages-2Mi": "0",
             "memory": f"{self.memory // 1024}Ki",
-            "pods": str(self.max_pods),
+            "pods": str(MAX_PODS),
         }
 
     @property
