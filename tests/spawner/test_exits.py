@@ -72,9 +72,9 @@ async def test_a_new_podrund_gets_what_lives_and_what_ended_meanwhile(box: Box) 
 
 async def _ended(pidfd: int) -> None:
     loop = asyncio.get_running_loop()
-    future: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(pidfd, lambda: future.done() or future.set_result(None))
-    await asyncio.wait_for(future, 10)
+    readable = asyncio.Event()
+    loop.add_reader(pidfd, readable.set)
+    await asyncio.wait_for(readable.wait(), 10)
     loop.remove_reader(pidfd)
 
 
