@@ -2,6 +2,7 @@
 
     loop's thread                      writer thread
     append(write) ──> queue ──> takes all that wait, one transaction, COMMIT (fsync)
+    append(write, patient) ──> held back: goes with the next one that is not, after PATIENCE at the latest
     settled(writes, error) <── call_soon_threadsafe ──┘
 
 Writes that arrive while a commit is on its way are committed together by the next one, so that fifty pods at once cost
@@ -18,13 +19,20 @@ import os
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from typing import TypeVar
 
 from podrun.store.records import ChangeType, Key, Record, WatchEvent
 
 FORMAT = 1
+PATIENCE = 0.02
+"""Seconds that a patient write may be held back: a pod's start tells ten things in this time, and nobody waits for most
+of them; committed one by one they would stand in the way of the one that is waited for."""
+_ROWS = 500
+"""Rows in one statement: SQLite takes 32766 values."""
 _SCHEMA = """
 CREATE TABLE objects (
     resource TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL, body BLOB NOT NULL,
@@ -50,6 +58,7 @@ class Write:
     done: asyncio.Future[Record]
 
 
+Row = TypeVar("Row")
 Settled = Callable[[list[Write], Exception | None], None]
 
 
@@ -60,7 +69,9 @@ class Journal:
         self._history = history
         self._settled = settled
         self._database = _open(path)
-        self._queue: queue.SimpleQueue[Write | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[Write] | None] = queue.SimpleQueue()
+        self._held: list[Write] = []
+        self._timer: asyncio.TimerHandle | None = None
         self._generation = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
@@ -85,15 +96,28 @@ class Journal:
             else:
                 last[key] = record
 
-    def append(self, write: Write) -> None:
-        """Queue a write; called on the loop's thread."""
+    def append(self, write: Write, *, patient: bool = False) -> None:
+        """Queue a write; called on the loop's thread. A `patient` one may wait for others, no longer than PATIENCE."""
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
             self._thread.start()
-        self._queue.put(write)
+        self._held.append(write)
+        if not patient:
+            self.hurry()
+        elif self._timer is None:
+            self._timer = self._loop.call_later(PATIENCE, self.hurry)
+
+    def hurry(self) -> None:
+        """Hold nothing back any longer; called on the loop's thread."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._held:
+            self._queue.put(self._held)
+            self._held = []
 
     def close(self) -> None:
-        """Commit what waits and close the file; blocks for as long as that takes."""
+        """Commit what is queued and close the file; blocks for as long as that takes. To be called after `hurry`."""
         if self._thread.is_alive():
             self._queue.put(None)
             self._thread.join()
@@ -111,7 +135,7 @@ class Journal:
         writes: list[Write] = []
         item = self._queue.get()
         while item is not None:
-            writes.append(item)
+            writes += item
             try:
                 item = self._queue.get_nowait()
             except queue.Empty:
@@ -133,22 +157,39 @@ class Journal:
         self._loop.call_soon_threadsafe(self._settled, writes, error)
 
     def _commit(self, events: list[WatchEvent]) -> None:
+        """One statement for all rows of a kind: after each one this thread has to wait for the loop's."""
         database = self._database
+        # Several versions of one object in a batch: the last one stays.
+        last = {event.key: event for event in events}.values()
+        gone = [event.key for event in last if event.type == "DELETED"]
+        stays = [event for event in last if event.type != "DELETED"]
         try:
             database.execute("BEGIN IMMEDIATE")
-            database.executemany("INSERT INTO changes VALUES (?, ?, ?, ?, ?, ?)", map(_change_row, events))
-            # Several versions of one object in a batch: the last one stays, as the order of `events` has it.
-            for event in events:
-                if event.type == "DELETED":
-                    database.execute("DELETE FROM objects WHERE resource = ? AND namespace = ? AND name = ?", event.key)
-                else:
-                    database.execute("INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?, ?)", _object_row(event))
+            for some in _parts(events):
+                database.execute(f"INSERT INTO changes VALUES {_rows(6, some)}", [*chain(*map(_change_row, some))])
+            for some in _parts(stays):
+                database.execute(
+                    f"INSERT OR REPLACE INTO objects VALUES {_rows(5, some)}", [*chain(*map(_object_row, some))]
+                )
+            for keys in _parts(gone):
+                which = f"(resource, namespace, name) IN (VALUES {_rows(3, keys)})"
+                database.execute(f"DELETE FROM objects WHERE {which}", [*chain(*keys)])
             database.execute("DELETE FROM changes WHERE version <= ?", (events[-1].version - self._history,))
             database.execute("COMMIT")
         except sqlite3.Error:
             if database.in_transaction:
                 database.execute("ROLLBACK")
             raise
+
+
+def _parts(rows: list[Row]) -> Iterator[list[Row]]:
+    """As many at a time as fit into one statement."""
+    return (rows[begin : begin + _ROWS] for begin in range(0, len(rows), _ROWS))
+
+
+def _rows(columns: int, rows: Sized) -> str:
+    """`(?, ?), (?, ?)`: the places of so many rows."""
+    return ", ".join([f"({', '.join('?' * columns)})"] * len(rows))
 
 
 def _change_row(event: WatchEvent) -> tuple[int, ChangeType, str, str, str, bytes]:

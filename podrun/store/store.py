@@ -74,6 +74,7 @@ class Store:
 
     async def close(self) -> None:
         """Commit what waits, end all watches, close the file."""
+        self._journal.hurry()
         await asyncio.get_running_loop().run_in_executor(None, self._journal.close)
         for watches in self._watches.values():
             for watch in list(watches):
@@ -130,10 +131,10 @@ class Store:
 
     # Writing
 
-    async def create(self, resource: str, obj: Object) -> Object:
+    async def create(self, resource: str, obj: Object, *, patient: bool = False) -> Object:
         """Store a new object under its metadata's namespace and name; what comes back has its resourceVersion.
 
-        Raises AlreadyExists.
+        `patient` as for `write`. Raises AlreadyExists.
         """
         key = _key_of(resource, obj)
 
@@ -142,7 +143,7 @@ class Store:
                 raise already_exists(resource, key.name)
             return obj
 
-        return (await self.write(*key, decide)).object
+        return (await self.write(*key, decide, patient=patient)).object
 
     async def update(self, resource: str, obj: Object, *, expected_version: str | None = None) -> Object:
         """Replace an object. Raises NotFound, and Conflict when it is no longer at `expected_version`."""
@@ -157,10 +158,12 @@ class Store:
 
         return (await self.write(*key, decide)).object
 
-    async def modify(self, resource: str, namespace: str, name: str, change: Callable[[Object], Object]) -> Object:
+    async def modify(
+        self, resource: str, namespace: str, name: str, change: Callable[[Object], Object], *, patient: bool = False
+    ) -> Object:
         """Replace an object by what `change` makes of its latest state; an equal result is not written.
 
-        `change` must not mutate what it is given. Raises NotFound and whatever `change` raises.
+        `change` must not mutate what it is given; `patient`: see `write`. Raises NotFound, and what `change` raises.
         """
 
         def decide(current: Object | None) -> Decision:
@@ -168,7 +171,7 @@ class Store:
                 raise not_found(resource, name)
             return change(current)
 
-        return (await self.write(resource, namespace, name, decide)).object
+        return (await self.write(resource, namespace, name, decide, patient=patient)).object
 
     async def remove(self, resource: str, namespace: str, name: str) -> Object:
         """Take the object away, finalizers or not; its last state. Raises NotFound."""
@@ -180,12 +183,13 @@ class Store:
 
         return (await self.write(resource, namespace, name, decide)).object
 
-    async def write(self, resource: str, namespace: str, name: str, decide: Decide) -> Record:
+    async def write(self, resource: str, namespace: str, name: str, decide: Decide, *, patient: bool = False) -> Record:
         """The one way to write: `decide` gets the latest state (None: there is none) and says what becomes of it.
 
         It returns the new state, Remove, or None to leave it; it is called at once, and what it raises is raised here,
         though only after the state that it judged has become visible, so that a client that reads again sees why.
-        `decide` must return None or raise where there is no object and none is to be made.
+        `decide` must return None or raise where there is no object and none is to be made. A `patient` write may be
+        held back for some milliseconds, to share the commit of another one.
         """
         key = Key(resource, namespace, name)
         pending = self._pending.get(key)
@@ -194,18 +198,23 @@ class Store:
             events = self._events(key, current, decide(current.object if current else None))
         except ApiError:
             if pending:
+                self._journal.hurry()
                 with suppress(ApiError):
                     await asyncio.shield(pending.done)
             raise
         if not events:
             if current is None:
                 raise not_found(resource, name)
-            return await asyncio.shield(pending.done) if pending else current
+            if pending is None:
+                return current
+            if not patient:
+                self._journal.hurry()
+            return await asyncio.shield(pending.done)
         for event in events:
             write = Write(event, self._generation, asyncio.get_running_loop().create_future())
             self._accepted = event.version
             self._pending[key] = write
-            self._journal.append(write)
+            self._journal.append(write, patient=patient)
         return await asyncio.shield(write.done)
 
     def _latest(self, key: Key) -> Record | None:
