@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Callable
@@ -139,7 +140,13 @@ def _unmerge(person: Person) -> int:
 
     before = kubeconfig.read(person.file)
     after = kubeconfig.without(before)
-    if after != before:
+    if after == before:
+        return OK
+    if any(after.get(section) for section in ("clusters", "contexts", "users")):
         kubeconfig.write(person.file, after)
-        print(f"{person.file}: context {kubeconfig.NAME} removed")
+    else:
+        person.file.unlink()  # it was podrun's alone
+        with contextlib.suppress(OSError):
+            person.file.parent.rmdir()
+    print(f"{person.file}: context {kubeconfig.NAME} removed")
     return OK
