@@ -2,7 +2,7 @@
 
 Names of the cluster are answered from the zone, at once; all others are passed on to the host's own servers. A name
 behind a Service of type ExternalName is resolved for the client. What cannot be read is refused or ignored, never
-waited for; dnslib and what needs it are imported with the first query.
+waited for; dnslib, and what needs it, is imported with the first query.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import logging
 import socket
 from typing import TYPE_CHECKING, Any
 
+from podrun.network.dns_upstream import PATIENCE, NoAnswer, Servers, Upstream
 from podrun.network.dns_zone import Answer, Zone
 
 if TYPE_CHECKING:
     from podrun.network.dns_packets import Query
-    from podrun.network.dns_upstream import Servers
 
 log = logging.getLogger(__name__)
 
@@ -44,11 +44,9 @@ def sockets(address: str, port: int = 53) -> tuple[socket.socket, socket.socket]
 class DnsServer:
     """`servers` gives the addresses of the servers that other names are passed on to, which listen at `port`."""
 
-    def __init__(self, zone: Zone, servers: Servers, *, port: int = 53) -> None:
+    def __init__(self, zone: Zone, servers: Servers, *, port: int = 53, patience: float = PATIENCE) -> None:
         self._zone = zone
-        self._servers = servers
-        self._port = port
-        self._upstream: Any = None
+        self._upstream = Upstream(servers, port=port, patience=patience)
         self._transport: asyncio.DatagramTransport | None = None
         self._listener: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -134,22 +132,19 @@ class DnsServer:
     async def _ask(self, query: Query, *, over_tcp: bool) -> bytes:
         """The answer to a query that needs the servers of the host."""
         from podrun.network import dns_packets as packets
-        from podrun.network.dns_upstream import NoAnswer
 
         answer = self._zone.answer(query.name, query.kind)
         if answer is not None:
             more = await self._followed(answer, query.kind, over_tcp)
             return packets.write(query, answer, more, over_tcp=over_tcp)
         try:
-            found: bytes = await self._servers_of_host().ask(query.raw, over_tcp=over_tcp)
+            return await self._upstream.ask(query.raw, over_tcp=over_tcp)
         except NoAnswer:
             return packets.failure(query)
-        return found
 
     async def _followed(self, answer: Answer, kind: str, over_tcp: bool) -> list[Any]:
         """The records behind a CNAME; none where they cannot be had, since the client may still know better."""
         from podrun.network import dns_packets as packets
-        from podrun.network.dns_upstream import NoAnswer
 
         found: list[Any] = []
         for _ in range(_LONGEST_CHAIN):
@@ -159,20 +154,13 @@ class DnsServer:
             inside = self._zone.answer(name, kind)
             if inside is None:
                 try:
-                    raw = await self._servers_of_host().ask(packets.query_for(name, kind), over_tcp=over_tcp)
+                    raw = await self._upstream.ask(packets.query_for(name, kind), over_tcp=over_tcp)
                 except (NoAnswer, ValueError):
                     break
                 return found + packets.answers_in(raw)
             found += packets.records(inside)
             answer = inside
         return found
-
-    def _servers_of_host(self) -> Any:
-        if self._upstream is None:
-            from podrun.network.dns_upstream import Upstream
-
-            self._upstream = Upstream(self._servers, port=self._port)
-        return self._upstream
 
 
 class _Datagrams(asyncio.DatagramProtocol):
