@@ -46,7 +46,8 @@ class Publisher:
             old = current.get("status") or {}
             return {**current, "status": statuses.written(pod, status, old, now=at, may_run=may_run)}
 
-        self._begin(self._write(change))
+        # What a pod says before it runs is soon followed by more; the rest somebody waits for.
+        self._begin(self._write(change, patient=status.get("phase") == "Pending"))
 
     def remove(self) -> None:
         """Take the pod away: grace 0 first, as the API server does it, then, without finalizers, the object."""
@@ -67,14 +68,14 @@ class Publisher:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _write(self, change: Any) -> None:
+    async def _write(self, change: Any, *, patient: bool = False) -> None:
         def ours(current: Object | None) -> Decision:
             if current is None or current["metadata"]["uid"] != self._uid:
                 return None
             changed: Object = change(current)
             return changed
 
-        await self._attempt(ours)
+        await self._attempt(ours, patient=patient)
 
     async def _remove(self) -> None:
         def ours(current: Object | None) -> Decision:
@@ -84,9 +85,9 @@ class Publisher:
 
         await self._attempt(ours)
 
-    async def _attempt(self, decide: Any) -> None:
+    async def _attempt(self, decide: Any, *, patient: bool = False) -> None:
         try:
-            await self._store.write(*self._key, decide)
+            await self._store.write(*self._key, decide, patient=patient)
         except ApiError as error:
             if error.code != 404:
                 if not self.failed:

@@ -91,10 +91,12 @@ class Recorder:
         try:
             if written.count > 1:
                 with suppress(ApiError):  # it has expired or was deleted: told anew
-                    await self._store.modify("events", namespace, written.name, lambda old: _counted(old, event))
+                    await self._store.modify(
+                        "events", namespace, written.name, lambda old: _counted(old, event), patient=True
+                    )
                     self._expires(namespace, written.name, now)
                     return
-            await self._store.create("events", event)
+            await self._store.create("events", event, patient=True)
         except ApiError as error:
             log.warning("the event %s of %s was not written: %s", told.reason, "/".join(told.about[1:3]), error)
             return

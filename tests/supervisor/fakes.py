@@ -44,13 +44,15 @@ class FakeStore:
         self.handlers.setdefault(resource, []).append(handler)
         return lambda: self.handlers[resource].remove(handler)
 
-    async def create(self, resource: str, obj: dict[str, Any]) -> dict[str, Any]:
+    async def create(self, resource: str, obj: dict[str, Any], *, patient: bool = False) -> dict[str, Any]:
         key = Key(resource, obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
         if key in self.objects:
             raise already_exists(resource, key.name)
         return await self._put(key, obj)
 
-    async def modify(self, resource: str, namespace: str, name: str, change: Any) -> dict[str, Any]:
+    async def modify(
+        self, resource: str, namespace: str, name: str, change: Any, *, patient: bool = False
+    ) -> dict[str, Any]:
         key = Key(resource, namespace, name)
         if key not in self.objects:
             raise not_found(resource, name)
@@ -64,7 +66,7 @@ class FakeStore:
         self._tell("DELETED", key, obj)
         return obj
 
-    async def write(self, resource: str, namespace: str, name: str, decide: Any) -> Any:
+    async def write(self, resource: str, namespace: str, name: str, decide: Any, *, patient: bool = False) -> Any:
         if self.full:
             raise internal_error("no space left on device")
         key = Key(resource, namespace, name)
