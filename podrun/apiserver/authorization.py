@@ -69,13 +69,14 @@ class Authorizer:
             yield from _EVERYBODY
         for binding in self._list(_CLUSTER_BINDINGS, None):
             if _binds(binding, user, ""):
-                yield from self._rules_of(binding, "")
+                yield from self.bound_rules(binding, "")
         if namespace:
             for binding in self._list(_BINDINGS, namespace):
                 if _binds(binding, user, namespace):
-                    yield from self._rules_of(binding, namespace)
+                    yield from self.bound_rules(binding, namespace)
 
-    def _rules_of(self, binding: Object, namespace: str) -> Iterable[Object]:
+    def bound_rules(self, binding: Object, namespace: str) -> Iterable[Object]:
+        """The rules of the role that a binding (of `namespace`, "" for a cluster's) names; none where it is not there."""
         reference = binding.get("roleRef") or {}
         if reference.get("kind") == "ClusterRole":
             roles = self._list(_CLUSTER_ROLES, None)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from podrun.api import names
+from podrun.apiserver.authorization import RBAC
+from podrun.apiserver.default_roles import ANNOTATIONS, CLUSTER_ADMINS, CLUSTER_ROLES, LABELS
 from podrun.store.store import Store
 
 Object = dict[str, Any]
@@ -26,14 +29,17 @@ _INITIAL_CLASSES: dict[str, Object] = {
 
 
 async def ensure_initial_objects(store: Store, now: float) -> None:
-    """Make the priority classes that pods may name without anybody having made them."""
-    for name, content in _INITIAL_CLASSES.items():
-        if store.get(_PRIORITY_CLASSES, "", name) is None:
-            metadata = {
-                "name": name,
-                "uid": names.new_uid(),
-                "generation": 1,
-                "creationTimestamp": names.rfc3339(now),
-            }
-            obj = {"metadata": metadata, **content, "preemptionPolicy": "PreemptLowerPriority"}
-            await store.create(_PRIORITY_CLASSES, obj)
+    """Make what people name without anybody having made it: priority classes of the system, roles to bind."""
+    marks: Object = {"labels": LABELS, "annotations": ANNOTATIONS}
+    wanted: list[tuple[str, str, Object, Object]] = [
+        (_PRIORITY_CLASSES, name, {"generation": 1}, {**content, "preemptionPolicy": "PreemptLowerPriority"})
+        for name, content in _INITIAL_CLASSES.items()
+    ]
+    wanted += [(f"clusterroles.{RBAC}", name, marks, {"rules": rules}) for name, rules in CLUSTER_ROLES.items()]
+    wanted.append((f"clusterrolebindings.{RBAC}", "cluster-admin", marks, CLUSTER_ADMINS))
+    missing = []
+    for resource, name, more, content in wanted:
+        if store.get(resource, "", name) is None:
+            metadata = {"name": name, "uid": names.new_uid(), "creationTimestamp": names.rfc3339(now), **more}
+            missing.append(store.create(resource, {"metadata": metadata, **content}))
+    await asyncio.gather(*missing)

@@ -20,7 +20,8 @@ from podrun.api.deletion import is_finished
 from podrun.api.errors import MODIFIED, Cause, bad_request, conflict, forbidden, invalid, not_found, unclassified
 from podrun.api.gvk import KindRef
 from podrun.api.kinds import KINDS, Kind
-from podrun.apiserver import admission
+from podrun.apiserver import admission, escalation
+from podrun.apiserver.authorization import Authorizer
 from podrun.apiserver.call import Call
 from podrun.apiserver.event_forms import to_core
 from podrun.apiserver.strategies import Strategy, strategy_of
@@ -47,8 +48,9 @@ def stored_form(kind: Kind, obj: Object) -> Object:
 class Registry:
     """The way of objects into one store."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, authorizer: Authorizer) -> None:
         self.store = store
+        self._authorizer = authorizer
 
     # Create
 
@@ -85,6 +87,7 @@ class Registry:
         if managed:
             obj = self.with_managed_fields(call, None, obj, now)
         self.check_namespace(call, completed.get("name", ""))
+        escalation.check(self._authorizer, call.user, kind, obj)
         obj = admission.admit_create(self.store, kind, obj)
         if kind.resource == "services":
             obj = allocate_new(obj, taken_by(self.store.accepted("services")), random.choice)
@@ -122,6 +125,7 @@ class Registry:
         new = apply_defaults(reference(kind), new)
         if managed:
             new = self.with_managed_fields(call, old, new, now)
+        escalation.check(self._authorizer, call.user, kind, new)
         new = admission.admit_update(self.store, kind, new, old, subresource)
         strategy = self.strategy(kind)
         generation = old["metadata"].get("generation")

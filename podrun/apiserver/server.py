@@ -85,7 +85,7 @@ class ApiServer:
         self._pki = pki
         self._authenticator = Authenticator(self.signer, tokens or {})
         self._authorizer = Authorizer(store.list)
-        self._writes = Writes(Registry(store))
+        self._writes = Writes(Registry(store, self._authorizer))
         self._documents = Documents(self.signer, address)
         self._subresources = Subresources(self._writes, self.signer, self._authenticator, self._authorizer, pods)
         self._tls: ssl.SSLContext | None = None

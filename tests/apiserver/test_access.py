@@ -73,6 +73,30 @@ async def test_a_service_account_may_what_is_granted(client: Client, stranger: C
     assert (await stranger.make(path, question))["status"] == {"allowed": False}
 
 
+async def test_nobody_grants_what_they_do_not_have(client: Client, stranger: Client) -> None:
+    stranger.headers = {"Authorization": f"Bearer {await token_of(client)}"}
+    binding = {
+        "metadata": {"name": "b"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "admin"},
+        "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": "default"}],
+    }
+    await client.make(f"{RBAC}/namespaces/default/rolebindings", binding)
+
+    def role(name: str, *resources: str) -> Object:
+        return {"metadata": {"name": name}, "rules": [{"apiGroups": [""], "resources": [*resources], "verbs": ["get"]}]}
+
+    await stranger.make(f"{RBAC}/namespaces/default/roles", role("fine", "pods", "secrets"))
+    code, answer = await stranger.call("POST", f"{RBAC}/namespaces/default/roles", role("more", "pods", "nodes"))
+    assert code == 403
+    refusal, _, missing = answer["message"].partition("\n")
+    assert refusal.endswith("is attempting to grant RBAC permissions not currently held:")
+    assert missing == '{APIGroups:[""], Resources:["nodes"], Verbs:["get"]}'
+    binding["metadata"], binding["roleRef"]["name"] = {"name": "c"}, "cluster-admin"  # type: ignore[index]
+    assert (await stranger.call("POST", f"{RBAC}/namespaces/default/rolebindings", binding))[0] == 403
+    binding["roleRef"]["name"] = "view"  # type: ignore[index]
+    assert (await stranger.call("POST", f"{RBAC}/namespaces/default/rolebindings", binding))[0] == 201
+
+
 async def test_a_token_lives_as_long_as_its_pod(client: Client, stranger: Client) -> None:
     await client.make(PODS, pod("p"))
     reference = {"apiVersion": "v1", "kind": "Pod", "name": "p"}
