@@ -76,7 +76,7 @@ class Authorizer:
                     yield from self.bound_rules(binding, namespace)
 
     def bound_rules(self, binding: Object, namespace: str) -> Iterable[Object]:
-        """The rules of the role that a binding (of `namespace`, "" for a cluster's) names; none where it is not there."""
+        """The rules of the role that a binding in `namespace` ("" for a cluster) names; none where there is none."""
         reference = binding.get("roleRef") or {}
         if reference.get("kind") == "ClusterRole":
             roles = self._list(_CLUSTER_ROLES, None)
