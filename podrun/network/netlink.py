@@ -136,19 +136,19 @@ def _address_body(index: int, ip: IPv4, prefix: int) -> bytes:
     return body + _attribute(2, ip.packed) + _attribute(1, ip.packed)
 
 
-def route(index: int, to: IPv4 | None, via: IPv4 | None = None) -> bytes:
-    """A route to one address (None: the default route) out of the link, over the gateway `via`."""
-    return _message(_NEW_ROUTE, _CREATE | _REPLACE, _route_body(index, to, via))
+def route(index: int, to: IPv4 | None, via: IPv4 | None = None, *, prefix: int = 32) -> bytes:
+    """A route to an address or a network (None: the default route) out of the link, over the gateway `via`."""
+    return _message(_NEW_ROUTE, _CREATE | _REPLACE, _route_body(index, to, via, prefix))
 
 
-def delete_route(index: int, to: IPv4) -> bytes:
+def delete_route(index: int, to: IPv4, *, prefix: int = 32) -> bytes:
     """Take `route` back."""
-    return _message(_DELETE_ROUTE, 0, _route_body(index, to, None))
+    return _message(_DELETE_ROUTE, 0, _route_body(index, to, None, prefix))
 
 
-def _route_body(index: int, to: IPv4 | None, via: IPv4 | None) -> bytes:
+def _route_body(index: int, to: IPv4 | None, via: IPv4 | None, prefix: int) -> bytes:
     scope = _SCOPE_LINK if via is None else _SCOPE_UNIVERSE
-    prefix = 0 if to is None else 32
+    prefix = 0 if to is None else prefix
     body = struct.pack("=BBBBBBBBI", socket.AF_INET, prefix, 0, 0, _MAIN_TABLE, _PROTOCOL_STATIC, scope, _UNICAST, 0)
     body += _attribute(1, to.packed) if to is not None else b""
     body += _attribute(5, via.packed) if via is not None else b""

@@ -29,6 +29,7 @@ from podrun.network.wiring import (
 
 POD_RANGE = ipaddress.IPv4Network("10.244.0.0/16")
 API_ADDRESS = IPv4("10.96.0.1")
+_SERVICES = services.SERVICE_RANGE
 OWN_ADDRESSES = (API_ADDRESS, DNS_ADDRESS)
 """The host's own addresses in the range of Services."""
 API_LINK = "podrun0"
@@ -87,7 +88,7 @@ class PodNetwork:
         """Where docker, ufw or firewalld drop what they do not know, let pods' packets through by marked rules."""
         found = await forwarding.detect()
         if found:
-            await rules.apply(forwarding.answer(found, services.SERVICE_RANGE))
+            await rules.apply(forwarding.answer(found, _SERVICES))
 
     def _make_api_link(self) -> None:
         link = API_LINK
@@ -99,10 +100,12 @@ class PodNetwork:
             elif error.errno != errno.EEXIST:
                 raise
         index = socket.if_nametoindex(link)
-        netlink.send(netlink.address(index, self._api[0]) + netlink.address(index, DNS_ADDRESS))
-        if link == API_LINK:
-            # The host's own connections to Services need a route, though their packets are led elsewhere before it.
-            netlink.send(netlink.address(index, self._api[0], services.SERVICE_RANGE.prefixlen))
+        # The host's own connections to Services need a route, though their packets are led elsewhere before it is used.
+        netlink.send(
+            netlink.address(index, self._api[0])
+            + netlink.address(index, DNS_ADDRESS)
+            + netlink.route(index, _SERVICES.network_address, prefix=_SERVICES.prefixlen)
+        )
 
     def close(self) -> None:
         """Let go of the descriptor; everything stays connected."""
@@ -184,7 +187,11 @@ class PodNetwork:
             if name.startswith(LINK_PREFIX) or name == API_LINK:
                 netlink.send(netlink.delete_link(index), tolerate=lambda error: error == errno.ENODEV)
         lo = socket.if_nametoindex("lo")
-        own = netlink.delete_address(lo, self._api[0]) + netlink.delete_address(lo, DNS_ADDRESS)
+        own = (
+            netlink.delete_route(lo, _SERVICES.network_address, prefix=_SERVICES.prefixlen)
+            + netlink.delete_address(lo, self._api[0])
+            + netlink.delete_address(lo, DNS_ADDRESS)
+        )
         netlink.send(own, tolerate=lambda error: True)
         await rules.apply(services.REMOVE + rules.REMOVE + forwarding.withdraw(await rules.listing()))
         forwarding.restore(self._directory / "ip_forward")

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import orjson
 
-from podrun.network import rules
+from podrun.network import conntrack, rules
 from podrun.network.netlink import IPv4
 from podrun.network.wiring import LINK_PREFIX
 
@@ -202,6 +202,11 @@ def changes(old: Plan, new: Plan) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
+def udp_backends(ports: Iterable[ServicePort]) -> set[Backend]:
+    """Every backend that UDP packets are led to."""
+    return {one for port in ports if port.protocol == "UDP" for one in (*port.backends, *port.outer_backends)}
+
+
 class ServiceRules:
     """The table of this machine. One caller at a time: a change is awaited before the next.
 
@@ -215,9 +220,20 @@ class ServiceRules:
         self._state = state
         self._known: _Known | None = None
         self._begun = False
+        self._udp: set[Backend] = set()
 
     async def apply(self, ports: Sequence[ServicePort]) -> None:
         """Have exactly these ports served. Raises RulesRefused; the table is then as it was."""
+        await self._change(ports)
+        now = udp_backends(ports)
+        gone, self._udp = self._udp - now, now
+        if gone:
+            try:
+                conntrack.forget_udp({(one.address, one.port) for one in gone})
+            except OSError as error:
+                log.warning("UDP clients of pods that are gone may wait until they are silent: %s", error)
+
+    async def _change(self, ports: Sequence[ServicePort]) -> None:
         plan, outline = render(ports), frame(self._own)
         known = self._known
         if not self._begun:

@@ -142,7 +142,7 @@ def test_an_init_container_that_waits_for_a_service_goes_on_when_it_appears(
 ) -> None:
     waits = {"name": "wait", "image": image, "command": ["sh", "-c", script]}
     pods.create(pod("waiting", shell(), initContainers=[waits]))
-    pods.until("waiting", lambda now: "running" in now["status"]["initContainerStatuses"][0]["state"])
+    pods.until("waiting", lambda now: "startedAt" in str(now["status"].get("initContainerStatuses")))
     pods.run(server("db"))
     assert pods.get("waiting")["status"]["phase"] == "Pending"
     pods.create(service("db", ports=[{"port": 5432, "targetPort": 8080}]))
