@@ -47,6 +47,11 @@ def mount(source: str, target: str, kind: str, flags: MountFlags = MountFlags.NO
     )
 
 
+def escaped(path: str) -> str:
+    """A path in overlayfs's options, where `:` `,` and backslash are signs of their own."""
+    return path.replace("\\", "\\\\").replace(":", "\\:").replace(",", "\\,")
+
+
 def umount(target: str, flags: UmountFlags = UmountFlags.NONE) -> None:
     """umount2(2)."""
     _umount2(bytes_of(target), int(flags), path=target)

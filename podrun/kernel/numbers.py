@@ -11,6 +11,7 @@ from typing import Final
 
 _DIFFERENT: Final[dict[str, dict[str, int]]] = {
     "x86_64": {
+        "clone": 56,
         "mount": 165,
         "umount2": 166,
         "pivot_root": 155,
@@ -30,6 +31,7 @@ _DIFFERENT: Final[dict[str, dict[str, int]]] = {
         "inotify_rm_watch": 255,
     },
     "aarch64": {
+        "clone": 220,
         "mount": 40,
         "umount2": 39,
         "pivot_root": 41,

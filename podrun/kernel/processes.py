@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from ctypes import c_char_p, c_int, c_uint, c_ulong, c_void_p
 from enum import IntEnum
 from functools import cache
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from podrun.kernel.calls import Call
 
+_clone = Call("clone", c_ulong, c_void_p, c_void_p, c_void_p, c_void_p)
 _pidfd_open = Call("pidfd_open", c_int, c_uint)
 _pidfd_send_signal = Call("pidfd_send_signal", c_int, c_int, c_void_p, c_uint)
 _close_range = Call("close_range", c_uint, c_uint, c_uint)
@@ -17,6 +19,7 @@ _execveat = Call("execveat", c_int, c_char_p, c_void_p, c_void_p, c_int)
 _prctl = Call("prctl", c_int, c_ulong, c_ulong, c_ulong, c_ulong)
 _prctl_text = Call("prctl", c_int, c_char_p, c_ulong, c_ulong, c_ulong)
 
+_CLONE_PARENT = 0x8000
 _CLOSE_RANGE_CLOEXEC = 4
 _LAST = 0xFFFFFFFF
 _AT_EMPTY_PATH = 0x1000
@@ -43,6 +46,14 @@ def prctl(option: Prctl, second: int = 0, third: int = 0) -> int:
 def set_name(name: str) -> None:
     """The thread's short name (/proc/PID/comm), at most 15 bytes."""
     _prctl_text(int(Prctl.SET_NAME), os.fsencode(name), 0, 0, 0, path=name)
+
+
+def fork_sibling() -> int:
+    """fork(2), but the new process is a child of the caller's parent (CLONE_PARENT), which is the one to wait for it.
+
+    0 in the new process. Only for a process of one thread: nothing of the C library or Python hears of this fork.
+    """
+    return _clone(_CLONE_PARENT | signal.SIGCHLD, None, None, None, None)
 
 
 def pidfd_open(pid: int) -> int:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from podrun.cgroups.hierarchy import Hierarchies
@@ -12,13 +12,17 @@ from podrun.kernel import capabilities, seccomp_profile
 from podrun.kernel.flags import Clone, MountAttr, MountFlags
 from podrun.runtime import rootfs
 from podrun.runtime.identity import Identity
-from podrun.runtime.model import ContainerConfig, Mount, SandboxConfig, Security
+from podrun.runtime.model import ContainerConfig, Mount, SandboxConfig, Security, UserIds
 from podrun.runtime.sandbox_plan import SHM, namespaces
 from podrun.spawner.plan import (
+    ROOTFS,
     Attributes,
     Bind,
     BindFrom,
     EnterCgroups,
+    IdmappedOverlay,
+    JoinUsers,
+    MoveIn,
     Overlay,
     Passed,
     PivotRoot,
@@ -30,6 +34,7 @@ from podrun.spawner.plan import (
 from podrun.spawner.protocol import Capabilities, Log, Seccomp, Spawn, Stdio, User
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+POD_FILES = ("hosts", "hostname", "resolv.conf")
 _PROPAGATION = {
     "None": MountFlags.PRIVATE | MountFlags.REC,
     "HostToContainer": MountFlags.SLAVE | MountFlags.REC,
@@ -65,6 +70,10 @@ class Place:
     """Pidfd of whose pid namespace is joined: pause's or the target's."""
     host_shm: Passed | None = None
     """The host's /dev/shm as a detached tree, for a pod with the host's IPC namespace."""
+    users: Passed | None = None
+    """The pod's own user namespace. The pod's files and the termination file are then passed as idmapped trees."""
+    own_files: Mapping[str, Passed] = field(default_factory=dict)
+    """Those trees, by the path at which they are mounted."""
 
 
 def environment(config: ContainerConfig, sandbox: SandboxConfig, home: str, hostname: str) -> tuple[str, ...]:
@@ -93,9 +102,9 @@ def container_request(
         kind="container",
         argv=config.argv,
         env=env,
-        new_pid=not joins_pid and not sandbox.host_pid,
+        new_pid=not joins_pid and not sandbox.host_pid and sandbox.users is None,
         join_pid=place.join_pid,
-        plan=tuple(_steps(config, sandbox, place, volumes)),
+        plan=tuple(_steps(config, sandbox, identity, place, volumes)),
         stdio=Stdio(stdin_pipe=config.stdin and not config.tty, terminal=config.tty, log=Log(str(config.log_path))),
         cwd=config.working_dir or "/",
         create_cwd=True,
@@ -117,15 +126,24 @@ def exec_request(
     container: Passed,
     stdio: Stdio,
     kinds: Clone,
+    users: tuple[Passed, UserIds] | None = None,
 ) -> Spawn:
-    """A process beside the container's own: the same namespaces (`kinds`), user and bounds."""
+    """A process beside the container's own: the same namespaces (`kinds`), user and bounds.
+
+    `users` is the pod's user namespace, if it has one, and its range.
+    """
+    steps: list[Step] = [EnterCgroups(tuple(procs))]
+    if users is not None:
+        namespace, ids = users
+        steps.append(JoinUsers(namespace, owner=ids.on_host(identity.uid)))
+    steps.append(Setns(container, kinds))
     return Spawn(
         id=exec_id,
         kind="exec",
         argv=tuple(argv),
         env=env,
         join_pid=container,
-        plan=(EnterCgroups(tuple(procs)), Setns(container, kinds)),
+        plan=tuple(steps),
         stdio=stdio,
         cwd=config.working_dir or "/",
         user=identity,
@@ -136,26 +154,46 @@ def exec_request(
     )
 
 
-def _steps(config: ContainerConfig, sandbox: SandboxConfig, place: Place, volumes: Sequence[Volume]) -> list[Step]:
+def own_kinds(config: ContainerConfig, sandbox: SandboxConfig) -> Clone:
+    """The kinds that a container has of its own, beside pid.
+
+    A privileged container sees the machine's cgroups, as with containerd on v1; in a user namespace of its own it may
+    only mount its own view of them.
+    """
+    shared = config.security.privileged and sandbox.users is None
+    return Clone.MNT if shared else Clone.MNT | Clone.CGROUP
+
+
+def _steps(
+    config: ContainerConfig, sandbox: SandboxConfig, identity: Identity, place: Place, volumes: Sequence[Volume]
+) -> list[Step]:
     security = config.security
     privileged = security.privileged
     steps: list[Step] = [EnterCgroups(place.procs)]
     joined = namespaces(sandbox)
     if joined:
         steps.append(Setns(place.pause, joined))
-    # A privileged container sees the machine's cgroups, as with containerd on v1.
-    steps.append(Unshare(Clone.MNT if privileged else Clone.MNT | Clone.CGROUP))
-    steps.append(Overlay(tuple(map(str, (place.skeleton, *config.layers))), str(place.upper), str(place.work)))
-    steps.append(Root())
-    steps += rootfs.file_systems(privileged=privileged, terminal=config.tty)
+    if sandbox.users is not None and place.users is not None:
+        steps += _as_host(config, sandbox.users, place.users, place)
+        new_pid = place.join_pid is None and not sandbox.host_pid
+        owner = sandbox.users.on_host(identity.uid)
+        steps += [JoinUsers(place.users, new_pid, owner), Unshare(own_kinds(config, sandbox)), MoveIn(ROOTFS), Root()]
+        steps += rootfs.file_systems(terminal=config.tty, own_users=True)
+    else:
+        steps += [
+            Unshare(own_kinds(config, sandbox)),
+            Overlay(_lower(config, place), str(place.upper), str(place.work)),
+        ]
+        steps.append(Root())
+        steps += [rootfs.sys(privileged=privileged), *rootfs.file_systems(terminal=config.tty)]
+        if privileged:
+            steps += rootfs.host_devices()
     steps += rootfs.cgroup_view(place.machine, privileged=privileged)
-    if privileged:
-        steps += rootfs.host_devices()
     steps.append(_shm(place))
     mounted = {volume.mount.target for volume in volumes}
     steps += _pod_files(place, mounted, read_only=security.read_only_root)
     if place.termination_file is not None:
-        steps.append(Bind(config.termination_message_path, path=str(place.termination_file)))
+        steps.append(_own_file(place, config.termination_message_path, place.termination_file))
     # Outer targets first, so that a volume below another one's target is not covered by it.
     steps += [_volume(volume) for volume in sorted(volumes, key=lambda v: v.mount.target.rstrip("/").count("/"))]
     if not privileged and not security.unmasked_proc:
@@ -164,6 +202,29 @@ def _steps(config: ContainerConfig, sandbox: SandboxConfig, place: Place, volume
     if security.read_only_root:
         steps.append(Attributes("/", set=MountAttr.RDONLY))
     return steps
+
+
+def _lower(config: ContainerConfig, place: Place) -> tuple[str, ...]:
+    return tuple(map(str, (place.skeleton, *config.layers)))
+
+
+def _as_host(config: ContainerConfig, ids: UserIds, users: Passed, place: Place) -> list[Step]:
+    """What the pod's user namespace may not do by itself: the root from layers of other owners, devices, /sys.
+
+    (sysfs could be mounted only where another one is seen whole, and the spawner sees none.)
+    """
+    return [
+        Unshare(Clone.MNT),
+        IdmappedOverlay(users, _lower(config, place), str(place.upper), str(place.work)),
+        rootfs.devices(ids.first, privileged=config.security.privileged),
+        rootfs.detached_sys(privileged=config.security.privileged),
+    ]
+
+
+def _own_file(place: Place, target: str, path: Path, attributes: MountAttr = MountAttr.NONE) -> Bind:
+    """A file of podrun's own in the container: by its path, or as a tree where a user namespace needs it idmapped."""
+    tree = place.own_files.get(target)
+    return Bind(target, path=str(path), set=attributes) if tree is None else Bind(target, source=tree, set=attributes)
 
 
 def _shm(place: Place) -> Step:
@@ -176,8 +237,8 @@ def _pod_files(place: Place, mounted: set[str], *, read_only: bool) -> list[Step
     """The pod's three files of /etc, unless a volume takes a file's place."""
     attributes = MountAttr.RDONLY if read_only else MountAttr(0)
     return [
-        Bind(f"/etc/{name}", path=str(place.pod_files / name), set=attributes)
-        for name in ("hosts", "hostname", "resolv.conf")
+        _own_file(place, f"/etc/{name}", place.pod_files / name, attributes)
+        for name in POD_FILES
         if f"/etc/{name}" not in mounted
     ]
 

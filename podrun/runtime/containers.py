@@ -23,8 +23,8 @@ from podrun.cgroups.ending import end
 from podrun.kernel import mounts, signals
 from podrun.runtime import container_plan
 from podrun.runtime.container import Container
-from podrun.runtime.container_plan import Place, Volume
-from podrun.runtime.errors import ConfigFailed, CreateFailed, NotFound, StartFailed
+from podrun.runtime.container_plan import POD_FILES, Place, Volume
+from podrun.runtime.errors import CreateFailed, NotFound, StartFailed
 from podrun.runtime.host import Host
 from podrun.runtime.identity import Identity
 from podrun.runtime.limits import limits_of
@@ -34,6 +34,7 @@ from podrun.runtime.preparing import identity_of, mount_points, open_volumes
 from podrun.runtime.records import ContainerRecord, Records
 from podrun.runtime.sandboxes import Sandbox, Sandboxes
 from podrun.runtime.skeleton import Skeletons
+from podrun.runtime.volumes import idmap
 from podrun.spawner.client import SpawnerError
 from podrun.spawner.plan import Passed
 from podrun.spawner.protocol import Exit
@@ -88,10 +89,14 @@ class Containers:
             user=(who.uid, who.gid, who.groups),
         )
         container = Container(ContainerRecord(status, env), sandbox.group.child(container_id))
-        container.trees = open_volumes(config)
+        users = sandbox.config.users
+        with sandbox.user_namespace() as namespace:
+            container.trees = open_volumes(config, namespace)
         try:
             for name in ("upper", "work"):
                 (self._layers / container_id / name).mkdir(mode=0o755, parents=True)
+            if users is not None:
+                os.chown(self._layers / container_id / "upper", users.first, users.first)
             config.log_path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             self._records.write(container_id, container.record)
             if config.termination_message_path:
@@ -104,8 +109,14 @@ class Containers:
         return container_id
 
     def _discard(self, container_id: str) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(self._layers / container_id)
+        layer = self._layers / container_id
+        try:
+            # Most containers change nothing in their root: what overlayfs and podrun made is then all there is.
+            for name in ("upper", "work/work", "work", ""):
+                os.rmdir(layer / name)
+        except OSError:
+            with contextlib.suppress(FileNotFoundError):
+                shutil.rmtree(layer)
         self._records.remove(container_id)
 
     # Start
@@ -117,7 +128,7 @@ class Containers:
         container.starting = True
         try:
             await self._begin(container)
-        except (OSError, ValueError, SpawnerError, SpawnerLost, NotFound, ConfigFailed) as error:
+        except (OSError, ValueError, SpawnerError, SpawnerLost, NotFound, CreateFailed) as error:
             failure = _start_failure(error)
             await self._note_failed_start(container, failure)
             raise failure from error
@@ -136,10 +147,10 @@ class Containers:
         container.group.create(limits_of(config.resources, container=True))
         if not config.security.privileged:
             container.group.allow_devices(self._host.attach_devices)
-        if container.trees is None:
-            container.trees = open_volumes(config)
-        with Passing() as passing:
-            place = self._place(container, sandbox, passing)
+        with Passing() as passing, sandbox.user_namespace() as users:
+            if container.trees is None:
+                container.trees = open_volumes(config, users)
+            place = self._place(container, sandbox, passing, users)
             opened = [
                 Volume(mount, passing.lend(tree)) for mount, tree in zip(config.mounts, container.trees, strict=True)
             ]
@@ -150,7 +161,12 @@ class Containers:
             )
             started = await self._host.spawner.spawn(request, passing.descriptors)
         container.pidfd = started.descriptors["pidfd"]
-        self._change(container, state=State.RUNNING, pid=started.pid, started_at=started.started_at)
+        self._note_running(container, started.pid, started.started_at)
+
+    def _note_running(self, container: Container, pid: int, started_at: float) -> None:
+        """Not written down: the spawner knows it, and has its own record for the next spawner."""
+        status = replace(container.status, state=State.RUNNING, pid=pid, started_at=started_at)
+        container.record = replace(container.record, status=status)
         self._watch_memory(container)
 
     def _watch_memory(self, container: Container) -> None:
@@ -159,7 +175,7 @@ class Containers:
             with contextlib.suppress(OSError):  # no memory controller, or too many watches: the exit still says it
                 self._host.oom.watch(container.group, lambda: self._host.tell(self._event("oom", container)))
 
-    def _place(self, container: Container, sandbox: Sandbox, passing: Passing) -> Place:
+    def _place(self, container: Container, sandbox: Sandbox, passing: Passing, users: int | None) -> Place:
         config, container_id = container.config, container.status.id
         join_pid: Passed | None = None
         if config.target_id:
@@ -167,18 +183,30 @@ class Containers:
         elif sandbox.config.share_process_namespace and not sandbox.config.host_pid:
             join_pid = passing.lend(sandbox.pidfd)
         host_shm = passing.give(mounts.open_tree("/dev/shm")) if sandbox.config.host_ipc else None
-        has_message = bool(config.termination_message_path)
+        message = self._records.place(container_id) / _TERMINATION_LOG if config.termination_message_path else None
+        pod_files = self._sandboxes.files(sandbox.record.id)
+        own_files: dict[str, Passed] = {}
+        if users is not None:
+            files = {f"/etc/{name}": pod_files / name for name in POD_FILES}
+            if message is not None:
+                files[config.termination_message_path] = message
+            for target, path in files.items():
+                tree = mounts.open_tree(str(path))
+                own_files[target] = passing.give(tree)
+                idmap(tree, users, str(path))
         return Place(
             machine=self._host.groups.machine,
-            pod_files=self._sandboxes.files(sandbox.record.id),
+            pod_files=pod_files,
             skeleton=self._skeletons.layer(mount_points(config, container.trees or ())),
             upper=self._layers / container_id / "upper",
             work=self._layers / container_id / "work",
-            termination_file=self._records.place(container_id) / _TERMINATION_LOG if has_message else None,
+            termination_file=message,
             procs=tuple(passing.open(file, os.O_WRONLY) for file in container.group.procs_files),
             pause=passing.lend(sandbox.pidfd),
             join_pid=join_pid,
             host_shm=host_shm,
+            users=passing.lend(users) if users is not None else None,
+            own_files=own_files,
         )
 
     def _target(self, container_id: str) -> Container:
@@ -349,8 +377,7 @@ class Containers:
         """Its first process runs."""
         container = self.get(container_id)
         container.pidfd = pidfd
-        self._change(container, state=State.RUNNING, pid=pid, started_at=started_at)
-        self._watch_memory(container)
+        self._note_running(container, pid, started_at)
 
     def close(self) -> None:
         """Let go of the descriptors."""

@@ -54,6 +54,18 @@ class Resources:
 
 
 @dataclass(frozen=True, slots=True)
+class UserIds:
+    """A user namespace's range: its ids 0 to `count` - 1, users and groups alike, are the host's from `first` on."""
+
+    first: int
+    count: int = 65536
+
+    def on_host(self, number: int) -> int:
+        """The host's number of the namespace's user or group `number`."""
+        return self.first + number
+
+
+@dataclass(frozen=True, slots=True)
 class SandboxConfig:
     """A pod's shared context: what `run_sandbox` makes and pause holds."""
 
@@ -77,6 +89,8 @@ class SandboxConfig:
     host_pid: bool = False
     host_ipc: bool = False
     share_process_namespace: bool = False
+    users: UserIds | None = None
+    """The pod's own user namespace; None is the host's."""
     shm_size: int = 64 << 20
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from podrun.runtime import identity, image_files, volumes
-from podrun.runtime.errors import ConfigFailed, CreateFailed
+from podrun.runtime.errors import CreateFailed
 from podrun.runtime.identity import Identity, UnknownIdentity
 from podrun.runtime.model import ContainerConfig, User
 
@@ -35,13 +35,16 @@ def _identity(user: User, layers: Sequence[Path]) -> Identity:
     return identity.resolve(user, read)
 
 
-def open_volumes(config: ContainerConfig) -> tuple[int, ...]:
-    """A detached tree per mount (the caller's to close). Raises ConfigFailed."""
+def open_volumes(config: ContainerConfig, users: int | None) -> tuple[int, ...]:
+    """A detached tree per mount (the caller's to close), mapped into the user namespace `users` if there is one.
+
+    Raises CreateFailed.
+    """
     trees: list[int] = []
     try:
         for mount in config.mounts:
-            trees.append(volumes.open_tree(mount, config.name))  # noqa: PERF401 - what is open is closed on failure
-    except ConfigFailed:
+            trees.append(volumes.open_tree(mount, config.name, users))  # noqa: PERF401 - what is open is closed on failure
+    except CreateFailed:
         for tree in trees:
             os.close(tree)
         raise

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 from podrun.cgroups.hierarchy import Hierarchies
-from podrun.kernel.flags import MountFlags
-from podrun.spawner.plan import Device, Directory, File, Mask, Mount, ReadOnly, Step, Symlink
+from podrun.kernel.flags import MountAttr, MountFlags
+from podrun.spawner.plan import Detached, Device, Directory, File, Mask, Mount, MoveIn, ReadOnly, Step, Symlink
 
 _NOSUID, _NODEV, _NOEXEC = MountFlags.NOSUID, MountFlags.NODEV, MountFlags.NOEXEC
 _RDONLY, _STRICTATIME = MountFlags.RDONLY, MountFlags.STRICTATIME
@@ -44,11 +45,18 @@ _LINKS = (
 )
 
 
-def file_systems(*, privileged: bool, terminal: bool) -> list[Step]:
-    """/proc, /dev with its nodes, /dev/pts, /dev/mqueue and /sys. The namespaces must have been entered."""
-    steps: list[Step] = [
-        Mount("proc", "/proc", _ALL, source="proc"),
-        Mount("tmpfs", "/dev", _NOSUID | _STRICTATIME, "mode=755,size=65536k", source="tmpfs"),
+def file_systems(*, terminal: bool, own_users: bool = False) -> list[Step]:
+    """/proc, /dev with its nodes, /dev/pts and /dev/mqueue. The namespaces must have been entered.
+
+    With `own_users` /dev (`devices`) and /sys (`detached_sys`) have been made before that and are put in place.
+    """
+    steps: list[Step] = [Mount("proc", "/proc", _ALL, source="proc")]
+    if own_users:
+        steps += [MoveIn("/dev"), MoveIn("/sys")]
+    else:
+        steps.append(Mount("tmpfs", "/dev", _NOSUID | _STRICTATIME, "mode=755,size=65536k", source="tmpfs"))
+        steps += [Device(f"/dev/{name}", "c", major, minor) for name, major, minor in _NODES]
+    steps += [
         Mount(
             "devpts",
             "/dev/pts",
@@ -57,13 +65,33 @@ def file_systems(*, privileged: bool, terminal: bool) -> list[Step]:
             source="devpts",
         ),
         Mount("mqueue", "/dev/mqueue", _ALL, source="mqueue"),
-        Mount("sysfs", "/sys", _ALL if privileged else _ALL | _RDONLY, source="sysfs"),
     ]
-    steps += [Device(f"/dev/{name}", "c", major, minor) for name, major, minor in _NODES]
     steps += [Symlink(path, to) for path, to in _LINKS]
     if terminal:
         steps.append(File("/dev/console"))
     return steps
+
+
+def sys(*, privileged: bool) -> Mount:
+    """/sys of the network namespace that was entered."""
+    return Mount("sysfs", "/sys", _ALL if privileged else _ALL | _RDONLY, source="sysfs")
+
+
+def detached_sys(*, privileged: bool) -> Detached:
+    """The same, mounted by the host for a user namespace."""
+    attributes = MountAttr.NOSUID | MountAttr.NODEV | MountAttr.NOEXEC
+    return Detached("/sys", "sysfs", (), attributes if privileged else attributes | MountAttr.RDONLY)
+
+
+def devices(root: int, *, privileged: bool) -> Detached:
+    """/dev for a user namespace, which cannot make devices: its own root's, whose number on the host is `root`."""
+    nodes = [Device(name, "c", major, minor, uid=root, gid=root) for name, major, minor in _NODES]
+    if privileged:
+        found = (step for step in host_devices() if isinstance(step, Device))
+        known = {f"/dev/{node.path}" for node in nodes}
+        nodes += [replace(node, path=node.path.removeprefix("/dev/")) for node in found if node.path not in known]
+    options = (("mode", "755"), ("size", "65536k"), ("uid", str(root)), ("gid", str(root)))
+    return Detached("/dev", "tmpfs", options, MountAttr.NOSUID | MountAttr.STRICTATIME, tuple(nodes))
 
 
 def cgroup_view(machine: Hierarchies, *, privileged: bool) -> list[Step]:

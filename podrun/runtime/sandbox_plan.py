@@ -13,8 +13,10 @@ from podrun.spawner.plan import (
     Attributes,
     EnterCgroups,
     Hostname,
+    JoinUsers,
     Mount,
     Netlink,
+    NewUsers,
     Passed,
     PivotRoot,
     Root,
@@ -58,7 +60,13 @@ def namespaces(config: SandboxConfig) -> Clone:
 
 def pause_request(sandbox_id: str, config: SandboxConfig, procs: Sequence[Passed], wiring: Wiring | None) -> Spawn:
     """The request that makes the sandbox. `wiring` is None on the host's network."""
-    steps: list[Step] = [EnterCgroups(tuple(procs)), Unshare(namespaces(config) | Clone.MNT)]
+    new_pid = config.share_process_namespace and not config.host_pid
+    users = config.users
+    steps: list[Step] = [EnterCgroups(tuple(procs))]
+    if users is not None:
+        steps.append(NewUsers(users.first, users.count, namespaces(config)))
+    else:
+        steps.append(Unshare(namespaces(config) | Clone.MNT))
     if wiring is not None:
         offsets = tuple((offset, wiring.host_namespace) for offset in wiring.batch.namespace_at)
         steps.append(Netlink(wiring.batch.messages, offsets))
@@ -66,6 +74,8 @@ def pause_request(sandbox_id: str, config: SandboxConfig, procs: Sequence[Passed
         defaults = {name: value for name, value in _UNPRIVILEGED.items() if name not in config.sysctls}
         steps += [Sysctl(name, value) for name, value in defaults.items()]
     steps += [Sysctl(name, value) for name, value in config.sysctls.items()]
+    if users is not None:
+        steps += [JoinUsers(new_pid=new_pid, owner=users.on_host(_NOBODY)), Unshare(Clone.MNT)]
     steps += [Mount("tmpfs", ROOTFS, _QUIET, "mode=755,size=64k"), Root()]
     if not config.host_ipc:
         steps.append(Mount("tmpfs", SHM, _QUIET, f"mode=1777,size={config.shm_size}", source="shm"))
@@ -75,7 +85,7 @@ def pause_request(sandbox_id: str, config: SandboxConfig, procs: Sequence[Passed
         kind="pause",
         argv=("/pause",),
         builtin_pause=True,
-        new_pid=config.share_process_namespace and not config.host_pid,
+        new_pid=new_pid and users is None,
         plan=tuple(steps),
         user=User(_NOBODY, _NOBODY),
         capabilities=Capabilities(0, 0, 0),

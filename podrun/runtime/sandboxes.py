@@ -14,11 +14,13 @@ import contextlib
 import os
 import secrets
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from podrun.cgroups.ending import end
 from podrun.cgroups.group import Group
+from podrun.kernel import namespaces
 from podrun.network.addresses import AddressesExhausted
 from podrun.network.netlink import IPv4
 from podrun.network.pods import HostPortTaken
@@ -63,6 +65,18 @@ class Sandbox:
         """Its link and address; None on the host's network."""
         record = self.record
         return Wire(link_name(record.id), IPv4(record.address)) if record.address else None
+
+    @contextlib.contextmanager
+    def user_namespace(self) -> Iterator[int | None]:
+        """A descriptor of the pod's own user namespace; None where it has the host's. Raises OSError without pause."""
+        if self.config.users is None:
+            yield None
+            return
+        descriptor = namespaces.open_namespace("user", self.pid)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
 
     def status(self) -> SandboxStatus:
         """For callers."""

@@ -9,7 +9,6 @@ import os
 import secrets
 from collections.abc import Sequence
 
-from podrun.kernel.flags import Clone
 from podrun.runtime import container_plan
 from podrun.runtime.container import Container
 from podrun.runtime.errors import ExecFailed, ExecTimeout
@@ -83,16 +82,18 @@ class Streams:
         if not container.running or status.user is None:
             raise ExecFailed(f"container {status.id} is not running")
         sandbox = self._sandboxes.get(status.sandbox_id)
-        kinds = Clone.MNT | namespaces(sandbox.config)
-        kinds |= Clone(0) if status.config.security.privileged else Clone.CGROUP
+        kinds = namespaces(sandbox.config) | container_plan.own_kinds(status.config, sandbox.config)
         environment = container.record.environment
         if stdio.terminal and not any(pair.startswith("TERM=") for pair in environment):
             environment = (*environment, "TERM=xterm")
         try:
             procs = [passing.open(file, os.O_WRONLY) for file in container.group.procs_files]
             pidfd = passing.lend(container.pidfd)
+            users, ids = None, sandbox.config.users
+            if ids is not None:
+                users = passing.open(f"/proc/{status.pid}/ns/user", os.O_RDONLY), ids
             request = container_plan.exec_request(
-                exec_id, status.config, User(*status.user), argv, environment, procs, pidfd, stdio, kinds
+                exec_id, status.config, User(*status.user), argv, environment, procs, pidfd, stdio, kinds, users
             )
             self._early[exec_id] = None
             started = await self._host.spawner.spawn(request, passing.descriptors)

@@ -7,14 +7,40 @@ import os
 
 from podrun.kernel import mounts, paths
 from podrun.kernel.calls import KernelError
-from podrun.runtime.errors import ConfigFailed
+from podrun.kernel.flags import MountAttr
+from podrun.runtime.errors import ConfigFailed, CreateFailed
 from podrun.runtime.model import Mount
 
 _SUB_PATH_MODE = 0o750
 """The kubelet makes a missing sub-path with the volume's own permissions, at least these."""
 
 
-def open_tree(mount: Mount, container: str) -> int:
+def open_tree(mount: Mount, container: str, users: int | None = None) -> int:
+    """A detached copy of what is to be mounted, for the user namespace `users` (a descriptor) if there is one.
+
+    The caller closes it. Raises ConfigFailed with the kubelet's words, CreateFailed where it cannot be mapped.
+    """
+    tree = _open_tree(mount, container)
+    if users is not None:
+        try:
+            idmap(tree, users, str(mount.source))
+        except KernelError as error:
+            os.close(tree)
+            raise CreateFailed(f"failed to create containerd container: {error}") from None
+    return tree
+
+
+def idmap(tree: int, users: int, path: str) -> None:
+    """Map the owners of a detached mount's files. Raises KernelError, which names the file system that cannot."""
+    try:
+        mounts.set_attributes(tree, set=MountAttr.IDMAP, user_namespace=users)
+    except KernelError as error:
+        raise KernelError(
+            error.errno or 0, "mount_setattr", f"{path} (maybe its file system has no idmapped mounts on this kernel)"
+        ) from None
+
+
+def _open_tree(mount: Mount, container: str) -> int:
     """A detached copy of what is to be mounted (the caller's to close). Raises ConfigFailed with the kubelet's words.
 
     Made in podrund's own mount namespace, the host's: the spawner's child sees no host files.

@@ -4,6 +4,7 @@
       | -- fork ----------------------->   |   (inside the new or joined pid namespace)
       |                                    |   close everything that is not this request's
       | -- request + descriptors ------>   |   (only to a spare: it was forked before there was one)
+      | <------- b"M" + pid ---------------|   the plan's rest is done by another process, a child of the spawner
       |                                    |   plan, stdio, limits, working directory, user, seccomp, capabilities
       | <------- b"T" + descriptor --------|   the terminal's master, if there is one
       | <------- {"ready": timings} -------|   last before execve
@@ -167,11 +168,12 @@ def _become(
     if os.getsid(0) != os.getpid():  # a spare has done it
         os.setsid()
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    score = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC) if spawn.oom_score_adj is not None else -1
+    if spawn.oom_score_adj is not None:
+        _set_oom_score(spawn.oom_score_adj)
     story.mark("fork")
 
     story.stage = "plan"
-    context = steps.Context(passed)
+    context = steps.Context(passed, streams, report)
     for index, step in enumerate(spawn.plan):
         story.index, story.what = index, describe(step)
         steps.execute(step, context)
@@ -180,10 +182,10 @@ def _become(
 
     story.stage = "stdio"
     _connect(spawn, streams, report)
-    _close_all_but({0, 1, 2, report.fileno(), program, score})
+    _close_all_but({0, 1, 2, report.fileno(), program})
 
     story.stage = "identity"
-    _limit(spawn, score)
+    _limit(spawn)
     story.stage = "cwd"
     entered = _enter(spawn.cwd, spawn.create_cwd)
     story.stage = "identity"
@@ -295,20 +297,25 @@ def _cover_console(number: int) -> None:
     os.close(console)
 
 
-def _limit(spawn: Spawn, score: int) -> None:
+def _set_oom_score(score: int) -> None:
+    """While the host's privileges are there. The kernel may not permit a value below the spawner's own."""
+    descriptor = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, str(score).encode())
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _limit(spawn: Spawn) -> None:
     os.umask(spawn.umask)
     for number, soft, hard in spawn.rlimits:
         try:
             resource.setrlimit(number, (soft, hard))
         except (OSError, ValueError) as error:
             raise KernelError(getattr(error, "errno", None) or errno.EPERM, "setrlimit", str(number)) from None
-    if score >= 0:
-        try:
-            os.write(score, str(spawn.oom_score_adj).encode())
-        except OSError as error:
-            if error.errno not in (errno.EACCES, errno.EPERM):
-                raise
-        os.close(score)
 
 
 def _enter(cwd: str, create: bool, *, final: bool = False) -> bool:

@@ -3,7 +3,7 @@
 unshare(CLONE_NEWNS) copies every mount of the caller's namespace under a global lock, so each container's start is
 quicker when there are few; and what is not mounted cannot be reached from a plan by mistake.
 
-    /            tmpfs, read-only
+    /            tmpfs, read-only, to be walked through by the root of a user namespace, too
     /proc        the host's
     /dev/null    the host's
     /rootfs      empty: a container's root is mounted here, in the child's own namespace
@@ -33,7 +33,7 @@ def confine(directory: Path, visible: Sequence[Path]) -> int:
     null = mounts.open_tree("/dev/null", recursive=False)
     namespaces.unshare(Clone.MNT)
     mounts.set_propagation("/", MountFlags.SLAVE | MountFlags.REC)
-    root = mounts.new("tmpfs", {"mode": "700", "size": "1m"})
+    root = mounts.new("tmpfs", {"mode": "711", "size": "1m"})
     mounts.move(root, str(directory))
     os.fchdir(root)
     for path, tree in trees.items():

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from podrun.kernel import namespaces, processes
 from podrun.kernel.calls import KernelError
 from podrun.kernel.flags import Clone
-from podrun.spawner import child, codec
+from podrun.spawner import child, codec, user_steps
 from podrun.spawner.protocol import Failure, Spawn
 from podrun.spawner.spares import Spare, dismiss
 
@@ -52,6 +52,8 @@ class Launch:
     failure: Failure | None = None
     over: bool = False
     """The child's end of the report is closed: it runs, or has failed."""
+    moved: bool = False
+    """`pid` is another process than was forked: the one that went into a pid namespace."""
 
     def listen(self) -> None:
         """Take what the child has said by now; sets `over` at the end."""
@@ -73,6 +75,16 @@ class Launch:
             elif kind == child.TERMINAL:
                 for _, _, value in ancillary:
                     self.held["terminal"] = array.array("i", value)[0]
+            elif kind == user_steps.MOVED:
+                self._move(int(body))
+
+    def _move(self, pid: int) -> None:
+        """The forked child is about to end; its sibling, which waits for that, is what is to be begun."""
+        os.close(self.pidfd)
+        self.pidfd, self.start_time = processes.pidfd_open(pid), processes.start_time(pid)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self.pid, 0)
+        self.pid, self.moved = pid, True
 
     @property
     def verdict(self) -> Failure | None:

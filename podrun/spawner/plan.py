@@ -16,9 +16,15 @@ A typical container:
     EnterCgroups, Setns(pause: net|ipc|uts), Unshare(mnt|cgroup), Overlay, Root, Mount(proc, tmpfs /dev, ...),
     Bind(volumes...), Mask, ReadOnly, PivotRoot, [ReadOnly root]
 
+with a user namespace of the pod's own, what the host must do comes first:
+
+    EnterCgroups, Setns(pause: net|ipc|uts), Unshare(mnt), IdmappedOverlay, Detached(/dev, /sys), JoinUsers,
+    Unshare(mnt|cgroup), MoveIn, Root, Mount(proc, ...), ...
+
 and a typical sandbox:
 
     EnterCgroups, Unshare(net|ipc|uts|mnt), Netlink, Hostname, Sysctl..., Mount(tmpfs at ROOTFS), Root, PivotRoot
+    EnterCgroups, NewUsers(net|ipc|uts), Netlink, Hostname, Sysctl..., JoinUsers, Unshare(mnt), Mount(...), ...
 """
 
 from __future__ import annotations
@@ -238,6 +244,69 @@ class PivotRoot:
     """Make the root of `Root` the namespace's root and detach everything else; later paths are then plain."""
 
 
+@message
+class NewUsers:
+    """Make a user namespace and, owned by it, namespaces of other `kinds` (not mnt, not pid), which are joined at once.
+
+    Its ids 0 to `count` - 1 are the host's from `first` on. The user namespace itself is joined by `JoinUsers`: until
+    then the child works in these namespaces with the host's privileges (a veth has one end on the host).
+    """
+
+    first: int
+    count: int
+    kinds: Clone
+
+
+@message
+class Detached:
+    """A new file system, mounted nowhere yet: `MoveIn` puts it at `target`.
+
+    For what a user namespace may not mount or fill by itself. Each of `nodes` is made in it; paths are below it.
+    """
+
+    target: str
+    type: str
+    options: tuple[tuple[str, str], ...] = ()
+    attributes: MountAttr = MountAttr.NONE
+    nodes: tuple[Device, ...] = ()
+
+
+@message
+class IdmappedOverlay:
+    """As `Overlay`, detached, with `lower` seen through the ids of the user namespace `users` (Linux 5.19).
+
+    `upper` holds ids as the host counts them and must belong to the namespace's root. Needs a mount namespace of the
+    child's own, and mounts nothing in it that stays.
+    """
+
+    users: Passed
+    lower: tuple[str, ...]
+    upper: str
+    work: str
+    target: str = ROOTFS
+
+
+@message
+class JoinUsers:
+    """Become root of a user namespace: the one of `users`, or the one that `NewUsers` made. The host's privileges end.
+
+    With `new_pid` the rest is done by another process, the first one of a new pid namespace that belongs to that user
+    namespace. `owner` is the host's number of the user that the process will be: stdin, stdout and stderr are given
+    to it, as long as that can be done.
+    """
+
+    users: Passed | None = None
+    new_pid: bool = False
+    owner: int = 0
+
+
+@message
+class MoveIn:
+    """Put what an earlier step made for `target` there."""
+
+    target: str
+
+
 Step = (
     EnterCgroups
     | Setns
@@ -258,6 +327,11 @@ Step = (
     | ReadOnly
     | Attributes
     | PivotRoot
+    | NewUsers
+    | Detached
+    | IdmappedOverlay
+    | JoinUsers
+    | MoveIn
 )
 
 
@@ -281,12 +355,22 @@ def describe(step: Step) -> str:
             return f"mount {kind} on {target}"
         case Bind(target=target) | BindFrom(target=target):
             return f"bind mount on {target}"
+        case MoveIn(target=target):
+            return f"move mount to {target}"
         case Mask():
             return "mask paths"
         case ReadOnly():
             return "make paths read-only"
         case PivotRoot():
             return "pivot root"
+        case NewUsers():
+            return "make user namespace"
+        case JoinUsers():
+            return "join user namespace"
+        case Detached(type=kind, target=target):
+            return f"make {kind} for {target}"
+        case IdmappedOverlay(target=target):
+            return f"make idmapped overlay for {target}"
         case Root(path=path):
             return f"open root {path}"
         case Directory(path=path) | File(path=path) | Symlink(path=path) | Device(path=path) | Attributes(path=path):

@@ -124,6 +124,8 @@ class Starts:
         del self._under_way[started.spawn.id]
         running = start.as_running()
         process = running.process
+        if started.moved and process.kind != "exec":
+            self._records.begin(process)
         held = {"pidfd": started.pidfd, **started.held}
         answer = Spawned(process.id, process.pid, process.start_time, process.started_at, tuple(held), started.timings)
         start.peer.send(start.number, answer, held.values())

@@ -16,7 +16,7 @@ from typing import Any
 from podrun.kernel import mounts, namespaces, paths
 from podrun.kernel.calls import KernelError
 from podrun.kernel.flags import Clone, MountAttr, MountFlags, UmountFlags
-from podrun.spawner import plan
+from podrun.spawner import plan, user_steps
 from podrun.spawner.plan import Step
 
 _ROOM_FOR_OPTIONS = 4000
@@ -28,12 +28,21 @@ _SOL_NETLINK, _NETLINK_EXT_ACK = 270, 11
 class Context:
     """What steps share: the passed descriptors, and the root that paths are resolved in."""
 
-    __slots__ = ("passed", "pivoted", "root")
+    __slots__ = ("detached", "passed", "pivoted", "report", "root", "streams", "users")
 
-    def __init__(self, passed: tuple[int, ...]) -> None:
+    def __init__(
+        self, passed: tuple[int, ...], streams: tuple[int, ...] = (), report: socket.socket | None = None
+    ) -> None:
         self.passed = passed
+        self.streams = streams
+        self.report = report
+        """Where the spawner listens."""
         self.root = -1
         self.pivoted = False
+        self.users = -1
+        """The user namespace that was made and not joined yet."""
+        self.detached: dict[str, int] = {}
+        """Mounts that wait for their place, by target."""
 
     def target(self, path: str, mode: int = 0o755) -> int:
         """A descriptor of the directory `path` to mount on: inside the root, made if missing."""
@@ -139,10 +148,10 @@ def _sysctl(step: plan.Sysctl, context: Context) -> None:
 
 
 def _overlay(step: plan.Overlay, context: Context) -> None:
-    lower = ":".join(_escaped(path) for path in reversed(step.lower))
+    lower = ":".join(mounts.escaped(path) for path in reversed(step.lower))
     rest = list(step.options)
     if step.upper:
-        rest += [f"upperdir={_escaped(step.upper)}", f"workdir={_escaped(step.work)}"]
+        rest += [f"upperdir={mounts.escaped(step.upper)}", f"workdir={mounts.escaped(step.work)}"]
     opened: list[int] = []
     if len(lower) + sum(map(len, rest)) > _ROOM_FOR_OPTIONS:
         opened = [os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for path in reversed(step.lower)]
@@ -152,11 +161,6 @@ def _overlay(step: plan.Overlay, context: Context) -> None:
     finally:
         for descriptor in opened:
             os.close(descriptor)
-
-
-def _escaped(path: str) -> str:
-    """overlayfs reads `:` `,` and backslash in its options as signs of its own."""
-    return path.replace("\\", "\\\\").replace(":", "\\:").replace(",", "\\,")
 
 
 def _root(step: plan.Root, context: Context) -> None:
@@ -192,6 +196,14 @@ def _bind(step: plan.Bind, context: Context) -> None:
         target = context.target(step.target)
     else:
         target = paths.make_file(context.root, step.target)
+    mounts.attach(tree, target, step.target)
+    os.close(target)
+    os.close(tree)
+
+
+def _move_in(step: plan.MoveIn, context: Context) -> None:
+    tree = context.detached.pop(step.target)
+    target = context.target(step.target)
     mounts.attach(tree, target, step.target)
     os.close(target)
     os.close(tree)
@@ -344,4 +356,9 @@ _STEPS: dict[type, Callable[[Any, Context], None]] = {
     plan.ReadOnly: _read_only,
     plan.Attributes: _attributes,
     plan.PivotRoot: _pivot_root,
+    plan.NewUsers: user_steps.new_users,
+    plan.Detached: user_steps.detached,
+    plan.IdmappedOverlay: user_steps.idmapped_overlay,
+    plan.JoinUsers: user_steps.join_users,
+    plan.MoveIn: _move_in,
 }
