@@ -49,7 +49,7 @@ def test_a_shell_in_the_main_container(web: Podrun) -> None:
 
 
 def test_init_container_that_waits_for_a_dependency(web: Podrun) -> None:
-    """The document's snippet: it waits until somebody answers at db:5432 (Debian's nc has no -z)."""
+    """The document's snippet: it waits until somebody answers at db:5432 (the stand-in's nc has no -z in a shell)."""
     web.apply(
         {
             "apiVersion": "v1",
