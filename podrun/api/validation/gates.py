@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from podrun.api.validation.read import Object, items, mapping, optional_mapping, text
+from podrun.api.validation.read import Object, items, mapping, optional_mapping
 
 DISABLED_OF_SPECS = ("schedulingGroup", "workloadRef")
 """GenericWorkload."""
@@ -37,8 +37,7 @@ def spec_without_disabled(spec: Object) -> Object:
     changed: dict[str, Any] = {}
     for name in CONTAINER_LISTS:
         listed = items(spec, name)
-        # The feature asks for the pod's operating system; a pod that names it means to have the signal, and gets it.
-        kept = listed if text(mapping(spec, "os"), "name") else [without_stop_signal(one) for one in listed]
+        kept = [without_stop_signal(one) for one in listed]
         if any(new is not old for new, old in zip(kept, listed, strict=True)):
             changed[name] = kept
     volumes = items(spec, "volumes")
