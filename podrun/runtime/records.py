@@ -12,13 +12,14 @@ runs is not written: the spawner knows.
 from __future__ import annotations
 
 import contextlib
-import shutil
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from podrun.kernel import files
 from podrun.runtime.model import ContainerStatus, SandboxConfig
 
 
@@ -59,9 +60,7 @@ class Records(Generic[Record]):
         """Write or replace it; a reader sees the old or the new one, whole."""
         place = self.place(record_id)
         place.mkdir(mode=0o700, exist_ok=True)
-        temporary = place / ".record.json"
-        temporary.write_bytes(self._adapter.dump_json(record, exclude_defaults=True))
-        temporary.rename(place / "record.json")
+        files.replace(place / "record.json", self._adapter.dump_json(record, exclude_defaults=True))
 
     def load(self) -> tuple[dict[str, Record], list[str]]:
         """All that can be read, by id, and the ids of those that cannot (of an older version, or never finished)."""
@@ -75,6 +74,9 @@ class Records(Generic[Record]):
         return found, broken
 
     def remove(self, record_id: str) -> None:
-        """Remove its directory with all that is in it; nothing happens when it is gone."""
+        """Remove its directory with the files in it; nothing happens when it is gone."""
+        place = self.place(record_id)
         with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(self.place(record_id))
+            for name in os.listdir(place):
+                os.unlink(place / name)
+            os.rmdir(place)

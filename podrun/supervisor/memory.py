@@ -7,7 +7,6 @@ when a probe's verdict changes). It lies on a tmpfs: after a reboot nothing of i
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from podrun.kernel import files
 from podrun.lifecycle.observed import ActualResources, Backoff, Verdict
 from podrun.lifecycle.probes import Role
 
@@ -60,9 +60,7 @@ class Memory:
         path = self._directory / f"{uid}.json"
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
-            beside = path.with_suffix(".new")
-            beside.write_bytes(data)
-            os.replace(beside, path)
+            files.replace(path, data)
         except OSError as error:
             log.warning("cannot keep what is known of pod %s in %s: %s", uid, path, error.strerror)
             return

@@ -30,7 +30,8 @@ def mount_points(directory: Path) -> list[str]:
     top = str(directory.resolve())
     below = f"{top}/"
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
-        points = [_ESCAPE.sub(lambda match: chr(int(match[1], 8)), line.split(" ", 5)[4]) for line in lines]
+        near = [line for line in lines if Path(top).name in line or "\\" in line]  # of a hundred pods' mounts, its own
+    points = [_ESCAPE.sub(lambda match: chr(int(match[1], 8)), line.split(" ", 5)[4]) for line in near]
     return [point for point in points if point == top or point.startswith(below)]
 
 
