@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import shutil
 from pathlib import Path
@@ -28,9 +29,10 @@ def remove(directory: Path) -> None:
 def mount_points(directory: Path) -> list[str]:
     """The mount points at and below a directory in this mount namespace, in the order they were mounted."""
     top = str(directory.resolve())
+    name = os.path.basename(top)
     below = f"{top}/"
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
-        near = [line for line in lines if Path(top).name in line or "\\" in line]  # of a hundred pods' mounts, its own
+        near = [line for line in lines if name in line or "\\" in line]  # of a hundred pods' mounts, its own
     points = [_ESCAPE.sub(lambda match: chr(int(match[1], 8)), line.split(" ", 5)[4]) for line in near]
     return [point for point in points if point == top or point.startswith(below)]
 
