@@ -87,7 +87,8 @@ def _refusal(error: Refused, place: Place, *, existed: bool) -> CommandError:
     """The API's words, a line per field, and what helps against the usual one."""
     causes = (error.status.get("details") or {}).get("causes") or []
     lines = [f"  {cause.get('field') or place}: {cause.get('message', '')}" for cause in causes]
-    text = f"{place} is refused ({error.status.get('reason') or error.http_code}):\n" + (
+    reason = error.status.get("reason")
+    text = f"{place} is refused{f' ({reason})' if reason else ''}:\n" + (
         "\n".join(lines) if lines else f"  {error.message}"
     )
     fixed = existed and place.kind == "Pod" and error.http_code == 422
