@@ -216,14 +216,10 @@ def container_status(obj: Object, name: str = "a") -> Object:
     status = obj["status"]
     lists = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
     found = [one for key in lists for one in status.get(key, ()) if one["name"] == name]
-    assert found, f"no status of container {name}: {status}"
-    return dict(found[0])
+    return dict(found[0]) if found else {"restartCount": 0, "ready": False, "state": {"absent": {}}}
 
 
 def state(obj: Object, name: str = "a") -> Object:
-    """A container's state in one dict: {"is": "running" | "waiting" | "terminated", ...its fields}."""
-    try:
-        ((kind, fields),) = container_status(obj, name)["state"].items()
-    except AssertionError:
-        return {"is": "absent"}
+    """A container's state in one dict: {"is": "running" | "waiting" | "terminated" | "absent", ...}."""
+    ((kind, fields),) = container_status(obj, name)["state"].items()
     return {"is": kind, **fields}
