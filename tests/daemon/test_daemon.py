@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ from tests.harness import Podrun, wait_until
 POD = Path(__file__).resolve().parents[2] / "examples/bookstore/raw-manifests/02-catalog-pod-sidecar.yaml"
 
 
-def _facts(podrun: Podrun) -> dict[str, object]:
+def _facts(podrun: Podrun) -> dict[str, Any]:
     """What must be the same after a crash of podrund: containers, their processes, the address."""
     status = podrun.get("pod", "catalog")["status"]
     anatomy = json.loads(podrun.podrun("anatomy", "catalog", "-o", "json"))
@@ -125,7 +126,7 @@ def test_stopped_on_purpose_it_stays_away_and_pods_go_on(new_podrun: Callable[..
     wait_until(lambda: not podrun.daemon_runs(), 15, "it does not stop")
     time.sleep(0.5)
     assert not podrun.daemon_runs()
-    assert all(Path(f"/proc/{process}").exists() for process in before["processes"])  # type: ignore[union-attr]
+    assert all(Path(f"/proc/{process}").exists() for process in before["processes"])
     podrun.start_daemon()
     assert _facts(podrun) == before
 
