@@ -88,6 +88,10 @@ def frame(own: Sequence[IPv4], services: ipaddress.IPv4Network = SERVICE_RANGE) 
         ip daddr . meta l4proto . th dport vmap @addresses
         ip daddr != {services} fib daddr type local meta l4proto . th dport vmap @node-ports
     }}
+    chain refuse {{
+        meta l4proto tcp reject with tcp reset
+        reject
+    }}
     chain arriving {{
         type nat hook prerouting priority dstnat; policy accept;
         jump translate
@@ -103,15 +107,15 @@ def frame(own: Sequence[IPv4], services: ipaddress.IPv4Network = SERVICE_RANGE) 
     }}
     chain unanswered-from-pods {{
         type filter hook forward priority filter; policy accept;
-        ip daddr {services} reject
+        ip daddr {services} goto refuse
     }}
     chain unanswered-from-here {{
         type filter hook output priority filter; policy accept;
-        ip daddr {services} fib daddr type != local reject
+        ip daddr {services} fib daddr type != local goto refuse
     }}
     chain unanswered-node-ports {{
         type filter hook input priority filter; policy accept;
-        fib daddr type local meta l4proto . th dport @silent-node-ports reject
+        fib daddr type local meta l4proto . th dport @silent-node-ports goto refuse
     }}
 }}
 """

@@ -277,9 +277,16 @@ async def test_a_udp_client_is_led_to_another_pod_when_its_own_goes(network: Pod
         two.sendto(b"from two", back)
         assert (data, client.recv(100)) == (b"to two", b"from two")
         await services.apply(dns())
-        with pytest.raises(OSError, match="not permitted|refused"):
+        with pytest.raises(PermissionError):  # how Linux tells a sender on this host of a rejection
             client.send(b"to nobody")
-            client.recv(100)
+
+
+async def test_what_no_backend_serves_is_refused_at_once(network: PodNetwork, tmp_path: Path) -> None:
+    services = ServiceRules(OWN_ADDRESSES, tmp_path / "services.json")
+    await services.apply([web(node_port=30080)])
+    for where in (("10.96.1.1", 80), ("10.96.200.200", 80), ("127.0.0.1", 30080)):
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(where, timeout=5)
 
 
 async def test_a_table_that_somebody_has_taken_away_is_made_anew(network: PodNetwork, tmp_path: Path) -> None:
