@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,7 +17,7 @@ from podrun.lifecycle.naming import TooLong
 from podrun.lifecycle.observed import ContainerState, Observed, StartFailure
 from podrun.lifecycle.restart import is_sidecar
 from podrun.runtime.errors import NotFound, RuntimeFailure
-from podrun.supervisor import configs, observing
+from podrun.supervisor import configs, observing, references
 from podrun.supervisor.killing import kill_all, kill_container
 from podrun.supervisor.needs import NotStarted
 from podrun.supervisor.starting import Place, remove_log, start_container
@@ -35,6 +36,14 @@ LONGEST_WAIT = 60.0
 FIRST_MOUNT_RETRY, LONGEST_MOUNT_RETRY = 0.5, 122.0
 LINGER = 0.1
 """Seconds that the end of a container which now waits in back-off stays untold."""
+
+
+class _NotMounted(Exception):
+    """The pod's volumes cannot be had; `until` is when to try again (seconds since the epoch)."""
+
+    def __init__(self, until: float) -> None:
+        super().__init__(until)
+        self.until = until
 
 
 class Sync:
@@ -59,17 +68,17 @@ class Sync:
         """Do what is to be done now; when to look again though nothing happens (None: never)."""
         worker = self._worker
         self._changed = self._errors = False
+        actions = self._decide(observed)
+        worker.remembered.backoffs.update(actions.backoffs)
         try:
-            if self._volumes is None or self._missing_images:
-                wake_at = await self._prepare(worker.pod)
-                if wake_at is not None:
-                    return wake_at
+            if (self._volumes is None and not self._meanwhile(actions)) or self._missing_images:
+                await self._prepare(worker.pod)
             worker.probes.begin(worker.pod)
-            actions = self._decide(observed)
-            worker.remembered.backoffs.update(actions.backoffs)
             await self._execute(actions, observed)
         except Left:
             return worker.services.clock()
+        except _NotMounted as error:
+            return error.until
         await self.clean_up()
         now = self._services.clock()
         if self._changed:
@@ -120,8 +129,16 @@ class Sync:
 
     # Volumes
 
-    async def _prepare(self, pod: Pod) -> float | None:
-        """Have the pod's volumes; when to try again if they cannot be had."""
+    def _meanwhile(self, actions: Actions) -> bool:
+        """Whether the volumes can be made while the sandbox is: a first one, and nothing they need is missing.
+
+        A volume that cannot be had keeps a kubelet from making a sandbox, and clients see that it is not there.
+        """
+        store = self._services.store
+        return actions.create_sandbox and not actions.sandbox_id and references.are_there(self._worker.pod, store.get)
+
+    async def _prepare(self, pod: Pod) -> None:
+        """Have the pod's volumes. Raises _NotMounted when they cannot be had, Left."""
         worker, services = self._worker, self._services
         self._missing_images = {}
         for volume in pod.spec.volumes:
@@ -139,10 +156,9 @@ class Sync:
         except VolumeError as error:
             worker.tell("Warning", error.reason, error.message)
             retry, self._mount_retry = self._mount_retry, min(self._mount_retry * 2, LONGEST_MOUNT_RETRY)
-            return services.clock() + retry
+            raise _NotMounted(services.clock() + retry) from error
         self._mount_retry = FIRST_MOUNT_RETRY
         worker.volumes_are_ready()
-        return None
 
     # Execution
 
@@ -161,7 +177,11 @@ class Sync:
             await self._kill(actions.kills)
             await self._reset(actions)
         if actions.create_sandbox:
-            made = await self._make_sandbox(actions.attempt)
+            sandbox = asyncio.ensure_future(self._make_sandbox(actions.attempt))
+            if self._volumes is None:
+                await asyncio.sleep(0)  # its request goes out, and the volumes are made while it is carried out
+                await self._prepare_beside(sandbox)
+            made = await sandbox
             if made is None:
                 return
             sandbox_id = made
@@ -169,6 +189,14 @@ class Sync:
             raise Left
         await worker.resizing.apply(actions.resizes, observed)
         await self._start_all(actions.starts, sandbox_id)
+
+    async def _prepare_beside(self, sandbox: asyncio.Future[str | None]) -> None:
+        """Prepare the volumes; whatever comes of it, the sandbox is not left half made."""
+        try:
+            await self._prepare(self._worker.pod)
+        except BaseException:
+            await sandbox
+            raise
 
     async def _kill_pod(self, observed: Observed) -> None:
         worker = self._worker
