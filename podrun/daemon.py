@@ -68,6 +68,7 @@ from podrun.supervisor.pulls import Pulls
 from podrun.supervisor.recorder import Recorder
 from podrun.supervisor.services import Services
 from podrun.supervisor.supervisor import Supervisor
+from podrun.supervisor.user_ranges import UserRanges
 from podrun.volumes.volumes import Volumes
 
 log = logging.getLogger("podrun")
@@ -195,6 +196,7 @@ class _Daemon:
                 memory=Memory(options.state),
                 options=options,
                 termination_message=runtime.termination_message,
+                user_ranges=UserRanges(layout.pods),
             ),
             collection.consider,
         )
@@ -243,6 +245,8 @@ class _Daemon:
             resolver=resolver(),
             seccomp_default=settings.seccomp_default,
             app_armor=machine.app_armor,
+            user_namespaces=machine.user_namespaces,
+            seccomp_profiles=layout.state / "seccomp",
             debug_sees_volumes=settings.debug_mounts,
             time_scale=settings.time_scale,
         )

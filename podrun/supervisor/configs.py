@@ -15,6 +15,7 @@ from podrun.lifecycle.environment import ConfigError, expand
 from podrun.lifecycle.qos import qos_class
 from podrun.runtime.model import ContainerConfig, Dns, Mount, PortMapping, Resources, SandboxConfig, Security, User
 from podrun.supervisor.options import Options
+from podrun.supervisor.user_ranges import NoRange, UserRanges
 from podrun.volumes.model import PreparedVolume
 
 TOKEN_DIRECTORY = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -46,8 +47,6 @@ class Unsupported(ValueError):
 
 def refuse_unsupported(pod: Pod) -> None:
     """Raises Unsupported."""
-    if pod.spec.host_users is False:
-        raise Unsupported("user namespaces (hostUsers: false) are not supported by podrun")
     if pod.spec.resource_claims:
         raise Unsupported("resourceClaims need the drivers of a cluster, which podrun has not")
     for container in (*pod.spec.containers, *pod.spec.init_containers):
@@ -55,9 +54,17 @@ def refuse_unsupported(pod: Pod) -> None:
             raise Unsupported(f"volumeDevices of container {container.name} need block volumes, which podrun has not")
 
 
-def sandbox_config(pod: Pod, attempt: int, options: Options) -> SandboxConfig:
+def sandbox_config(pod: Pod, attempt: int, options: Options, ranges: UserRanges) -> SandboxConfig:
     """Raises naming.TooLong, Unsupported."""
     refuse_unsupported(pod)
+    users = None
+    if pod.spec.host_users is False:
+        if not options.user_namespaces:
+            raise Unsupported("can't set `spec.hostUsers: false`, runtime does not support user namespaces")
+        try:
+            users = ranges.of(pod.uid)
+        except (NoRange, OSError) as error:
+            raise Unsupported(str(error)) from error
     host = naming.host_name(pod, options.node_name)
     resolver = naming.resolver(pod, options.resolver, options.cluster_dns)
     everyone = (*pod.spec.containers, *pod.spec.init_containers)
@@ -84,6 +91,7 @@ def sandbox_config(pod: Pod, attempt: int, options: Options) -> SandboxConfig:
         host_pid=pod.spec.host_pid,
         host_ipc=pod.spec.host_ipc,
         share_process_namespace=pod.spec.share_process_namespace,
+        users=users,
         labels={**pod.metadata.labels, **labels(pod)},
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import socket
 import uuid
@@ -40,6 +41,7 @@ class Machine:
     boot_id: str
     machine_id: str
     app_armor: bool
+    user_namespaces: bool = False
 
     @classmethod
     def look(cls, root: Path) -> Machine:
@@ -58,6 +60,7 @@ class Machine:
             boot_id=_read("/proc/sys/kernel/random/boot_id"),
             machine_id=_read("/etc/machine-id") or uuid.uuid5(uuid.NAMESPACE_DNS, socket.gethostname()).hex,
             app_armor=_read("/sys/module/apparmor/parameters/enabled") == "Y",
+            user_namespaces=_user_namespaces(platform.release()),
         )
 
     @property
@@ -80,6 +83,12 @@ class Machine:
             "ephemeral-storage": str(int(self.disk // 1024 * 1024 * 0.9)),
             "memory": f"{(self.memory - _EVICTION_MEMORY) // 1024}Ki",
         }
+
+
+def _user_namespaces(release: str) -> bool:
+    """Whether pods can have their own: the administrator allows them, and tmpfs can be idmapped (Linux 6.3)."""
+    version = tuple(int(part) for part in re.findall(r"\d+", release)[:2])
+    return version >= (6, 3) and _read("/proc/sys/user/max_user_namespaces") not in ("", "0")
 
 
 def _read(path: str) -> str:

@@ -79,6 +79,12 @@ def node_object(
                 "architecture": machine.architecture,
             },
             "images": _images(images),
+            "runtimeHandlers": [
+                {
+                    "name": "",
+                    "features": {"recursiveReadOnlyMounts": True, "userNamespaces": machine.user_namespaces},
+                }
+            ],
             "features": {"supplementalGroupsPolicy": True},
             "declaredFeatures": list(DECLARED_FEATURES),
         },

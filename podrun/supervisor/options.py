@@ -31,6 +31,8 @@ class Options:
     app_armor: bool = False
     """Whether the kernel enforces AppArmor."""
     recursive_read_only: bool = True
+    user_namespaces: bool = True
+    """Whether the kernel can do what a pod with `hostUsers: false` needs."""
     debug_sees_volumes: bool = True
     """Whether a debug container with a target gets the target's volume mounts in what is executed."""
     time_scale: float = 1.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from podrun.runtime.service import RuntimeService
 from podrun.store.store import Store
@@ -13,6 +13,7 @@ from podrun.supervisor.needs import Clock, PodVolumes
 from podrun.supervisor.options import Options
 from podrun.supervisor.pulls import Pulls
 from podrun.supervisor.recorder import Recorder
+from podrun.supervisor.user_ranges import UserRanges
 from podrun.volumes.model import ObjectLookup
 
 
@@ -31,3 +32,4 @@ class Services:
     termination_message: Callable[[str], str]
     """What a container that has ended left in its termination log, by container id."""
     clock: Clock = time.time
+    user_ranges: UserRanges = field(default_factory=UserRanges)

@@ -180,3 +180,4 @@ class Supervisor:
             if uid not in self._workers:
                 await services.volumes.teardown(uid)
                 services.memory.forget(uid)
+                services.user_ranges.release(uid)

@@ -253,7 +253,7 @@ class Sync:
         """A new sandbox's id; None (told, and to be tried again) when it cannot be made."""
         worker, runtime = self._worker, self._services.runtime
         try:
-            config = configs.sandbox_config(worker.pod, attempt, self._services.options)
+            config = configs.sandbox_config(worker.pod, attempt, self._services.options, self._services.user_ranges)
             sandbox = await runtime.run_sandbox(config)
         except (RuntimeFailure, TooLong, configs.Unsupported) as error:
             worker.tell("Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")

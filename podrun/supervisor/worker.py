@@ -238,6 +238,7 @@ class PodWorker:
                 log.exception("pod %s: a step of its life failed; it is tried again in %.0f s", self.pod, wait)
             await self._sleep(wait)
         self.services.memory.forget(self.pod.uid)
+        self.services.user_ranges.release(self.pod.uid)
 
     async def _sleep(self, seconds: float | None) -> None:
         try:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness import Podrun
-from tests.pods.living import FOREVER, Pods, container_status, pod, shell
+from tests.pods.living import FOREVER, Pods, pod, shell
 
 FIRST, LENGTH = 65536, 65536
 
@@ -28,7 +28,6 @@ def test_root_in_the_pod_is_nobody_on_the_host(pods: Pods) -> None:
     assert Path(f"/proc/{pid}/uid_map").read_text().split() == ["0", str(FIRST), str(LENGTH)]
     assert os.stat(f"/proc/{pid}").st_uid == FIRST
     assert pods.sh("p", "id -u; cat /proc/self/uid_map").split() == ["0", "0", str(FIRST), str(LENGTH)]
-    assert container_status(pods.get("p"))["user"]["linux"]["uid"] == 0
 
 
 def test_each_pod_has_a_range_of_its_own_and_gives_it_back(pods: Pods) -> None:
@@ -36,7 +35,7 @@ def test_each_pod_has_a_range_of_its_own_and_gives_it_back(pods: Pods) -> None:
         pods.run(pod(name, hostUsers=False))
     firsts = [int(pods.sh(name, "cat /proc/self/uid_map").split()[1]) for name in ("one", "two")]
     assert sorted(firsts) == [FIRST, FIRST + LENGTH]
-    pods.delete("one", grace=0)
+    pods.delete("one")
     pods.run(pod("three", hostUsers=False))
     assert int(pods.sh("three", "cat /proc/self/uid_map").split()[1]) == firsts[0]
 
@@ -105,7 +104,7 @@ def test_probes_logs_and_debug_containers_work_inside(pods: Pods) -> None:
 def test_capabilities_hold_inside_only(pods: Pods) -> None:
     context = {"privileged": True}
     script = (
-        "ip link add d0 type veth && mount -t tmpfs none /mnt && echo inside; date -s 2030-01-01 2>&1; mknod /n b 7 0"
+        "ip link add d0 type veth && mount -t tmpfs none /tmp && echo inside; (date -s 2030-01-01; mknod /n b 7 0) 2>&1"
     )
     obj = pod("p", shell("a", script, securityContext=context), hostUsers=False, restartPolicy="Never")
     said = pods.output(obj)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from podrun.lifecycle.naming import Resolver
 from podrun.runtime.model import ContainerConfig, Mount, PortMapping
 from podrun.supervisor import configs
 from podrun.supervisor.options import Options
+from podrun.supervisor.user_ranges import UserRanges
 from podrun.volumes.model import PreparedVolume
 
 IMAGE = Image(
@@ -177,14 +179,16 @@ def test_a_debug_container_sees_its_targets_volumes_but_not_the_token(tmp_path: 
 @pytest.mark.parametrize(
     ("container", "spec", "problem"),
     [
-        ({}, {"hostUsers": False}, "user namespaces"),
+        ({}, {"hostUsers": False}, "can't set `spec.hostUsers: false`, runtime does not support user namespaces"),
         ({}, {"resourceClaims": [{"name": "gpu"}]}, "resourceClaims"),
         ({"volumeDevices": [{"name": "v", "devicePath": "/dev/x"}]}, {}, "volumeDevices of container a"),
     ],
 )
 def test_what_podrun_does_not_do_is_said(tmp_path: Path, container: Any, spec: Any, problem: str) -> None:
     with pytest.raises(configs.Unsupported, match=problem):
-        configs.sandbox_config(pod(container, **spec), 0, options(tmp_path))
+        configs.sandbox_config(
+            pod(container, **spec), 0, replace(options(tmp_path), user_namespaces=False), UserRanges()
+        )
 
 
 def test_the_sandbox(tmp_path: Path) -> None:
@@ -201,7 +205,7 @@ def test_the_sandbox(tmp_path: Path) -> None:
         securityContext={"sysctls": [{"name": "net/ipv4/ip_forward", "value": "1"}]},
         shareProcessNamespace=True,
     )
-    found = configs.sandbox_config(made, 3, options(tmp_path))
+    found = configs.sandbox_config(made, 3, options(tmp_path), UserRanges())
     assert (found.hostname, found.domain, found.attempt) == ("h", "s.n.svc.cluster.local", 3)
     assert found.port_mappings == (PortMapping(80, 8080, "UDP", "127.0.0.1"),)
     assert found.host_aliases == (("1.2.3.4", ("one",)),)
