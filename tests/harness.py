@@ -342,7 +342,7 @@ ip addr add 198.51.100.10/24 dev eth0
 ip link set eth0 up; ip link set world up
 ip route add default via 198.51.100.1
 echo ready
-cat >/dev/null  # until the test's process has gone, however it went
+while read -r _; do :; done  # until the test's process has gone, however it went
 "$0" --root "$1" reset --yes >/dev/null 2>&1
 rm -rf "$1"
 """

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
-from urllib.parse import quote
 
 from podrun.cli.errors import NO_DAEMON, NOT_ROOT, CommandError
 
@@ -149,14 +148,22 @@ class Client:
         return connection
 
 
+_UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+
+
+def _quote(text: str) -> str:
+    """Percent-encoding (RFC 3986, section 2.1); urllib.parse would cost 5 ms."""
+    return "".join(chr(byte) if byte in _UNRESERVED else f"%{byte:02X}" for byte in text.encode())
+
+
 def path_of(*parts: str, **query: str) -> str:
     """A URL path of quoted parts, with a query."""
-    return "/" + "/".join(quote(part, safe="") for part in parts) + query_of(**query)
+    return "/" + "/".join(_quote(part) for part in parts) + query_of(**query)
 
 
 def query_of(**query: str) -> str:
     """`?NAME=VALUE&...`, quoted; "" without any."""
-    return "?" + "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items()) if query else ""
+    return "?" + "&".join(f"{name}={_quote(value)}" for name, value in query.items()) if query else ""
 
 
 def _no_answer(what: str) -> CommandError:
