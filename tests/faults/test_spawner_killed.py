@@ -38,7 +38,7 @@ def crashed(new_podrun: Callable[..., Podrun]) -> Pods:
 
 def test_pods_are_well_again_and_new_ones_run(crashed: Pods) -> None:
     crashed.until("always", lambda now: all(one["ready"] for one in now["status"]["containerStatuses"]), 30)
-    assert crashed.sh("always", "echo alive") == "alive\n"
+    wait_until(lambda: crashed.exec("always", "echo", "alive").stdout == "alive\n", 20, "the pod does not answer")
     crashed.run(pod("fresh"))
     assert crashed.sh("fresh", "hostname") == "fresh\n"
     crashed.delete("fresh")

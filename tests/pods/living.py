@@ -153,7 +153,9 @@ class Pods:
     # looking
 
     def events(self, name: str) -> list[Object]:
-        found = self.call("GET", self.path("events") + f"?fieldSelector=involvedObject.name={name}")["items"]
+        """Those of the pod that has this name now, oldest first."""
+        uid = self.get(name)["metadata"]["uid"]
+        found = self.call("GET", self.path("events") + f"?fieldSelector=involvedObject.uid={uid}")["items"]
         return sorted(found, key=lambda event: int(event["metadata"]["resourceVersion"]))
 
     def event(self, name: str, reason: str, seconds: float = 10.0) -> str:

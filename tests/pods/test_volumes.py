@@ -59,6 +59,7 @@ class TestEmptyDir:
         assert pods.exec("p", "sh", "-c", "head -c 9000000 /dev/zero > /v/big").returncode == 1
         assert pods.sh("p", "stat -c %s /v/big") == f"{8 << 20}\n"
 
+    @pytest.mark.slow
     def test_over_its_limit_on_disk_ends_the_pod(self, pods: Pods) -> None:
         pods.create(
             with_volume("p", {"emptyDir": {"sizeLimit": "1Mi"}}, f"head -c 3000000 /dev/zero > /v/big; {FOREVER}")
