@@ -43,6 +43,7 @@ from podrun.controllers.scheduling import Scheduler
 from podrun.controllers.service_names import StoreView
 from podrun.controllers.service_network import ServiceNetwork
 from podrun.images.store import ImageStore
+from podrun.kernel import heap
 from podrun.kernel.processes import set_name
 from podrun.layout import Layout
 from podrun.network import dns_server
@@ -142,6 +143,7 @@ class _Daemon:
             await self._supervise()
             gc.collect()
             gc.freeze()
+            heap.trim()
             log.info("serving at %s after %.0f ms", self.settings.server_url, (time.monotonic() - began) * 1000)
             notify("READY=1")
             await self._until(stopping, runtime.broken)
