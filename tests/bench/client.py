@@ -5,6 +5,8 @@ usage: client.py KUBECONFIG VERB ARGUMENT...   prints one JSON value
     ready N         N pods one after another: seconds from POST to Ready on a watch, of POST and of GET, each a list
     together N      N pods posted at once: seconds until the last is Ready
     finished FILE   a pod (a JSON manifest) from POST to its end: seconds
+    services N      a pod that becomes Ready and unready N times: seconds from its Ready condition on a watch until its
+                    Service serves, and until it refuses, each a list
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import socket
 import ssl
 import sys
 import tempfile
@@ -24,6 +27,7 @@ from urllib.parse import urlsplit
 import yaml
 
 PODS = "/api/v1/namespaces/default/pods"
+SERVICES = "/api/v1/namespaces/default/services"
 
 
 class Api:
@@ -46,10 +50,12 @@ class Api:
         return http.client.HTTPSConnection(self._address.hostname, self._address.port, context=self._context)
 
 
-def ask(connection: http.client.HTTPSConnection, method: str, path: str, body: Any = None) -> Any:
+def ask(
+    connection: http.client.HTTPSConnection, method: str, path: str, body: Any = None, form: str = "application/json"
+) -> Any:
     """One request and its decoded answer. Raises RuntimeError for a refusal."""
     text = None if body is None else json.dumps(body)
-    connection.request(method, path, text, {"Content-Type": "application/json"})
+    connection.request(method, path, text, {"Content-Type": form})
     answer = connection.getresponse()
     content = answer.read()
     if answer.status >= 300:
@@ -150,6 +156,50 @@ def finished(api: Api, watch: Watch, manifest: Path) -> float:
     return watch.until(pod["metadata"]["name"], is_finished) - begin
 
 
+GATE = "bench.example/go"
+PACE = 0.002
+"""Seconds between attempts to connect: the server in the pod forks for each."""
+
+
+def services(api: Api, watch: Watch, times: int) -> dict[str, list[float]]:
+    """The pod's readiness gate is opened and shut; somebody tries to connect all the time."""
+    connection = api.connection()
+    pod = sleeper("behind")
+    pod["metadata"]["labels"] = {"app": "bench"}
+    pod["spec"]["readinessGates"] = [{"conditionType": GATE}]
+    pod["spec"]["containers"][0]["command"] = ["httpd", "-f", "-p", "8080"]
+    ask(connection, "POST", PODS, pod)
+    service = {"metadata": {"name": "bench"}, "spec": {"selector": {"app": "bench"}, "ports": [{"port": 8080}]}}
+    address = ask(connection, "POST", SERVICES, service)["spec"]["clusterIP"]
+    watch.until("behind", lambda pod: "running" in str(pod["status"].get("containerStatuses")))
+    took: dict[str, list[float]] = {"served": [], "refused": []}
+    for _ in range(times):
+        for what, status in (("served", "True"), ("refused", "False")):
+            seen: list[float] = []
+            trying = threading.Thread(target=lambda w=what, s=seen: s.append(_first(address, w)))
+            trying.start()
+            body = {"status": {"conditions": [{"type": GATE, "status": status}]}}
+            ask(connection, "PATCH", f"{PODS}/behind/status", body, "application/strategic-merge-patch+json")
+            changed = watch.until("behind", lambda pod, ready=status == "True": is_ready(pod) is ready)
+            trying.join()
+            took[what].append(max(0.0, seen[0] - changed))
+    ask(connection, "DELETE", f"{SERVICES}/bench")
+    return took
+
+
+def _first(address: str, what: str) -> float:
+    """When a connection is first served (or refused), by perf_counter."""
+    while True:
+        try:
+            socket.create_connection((address, 8080), timeout=5).close()
+            answer = "served"
+        except ConnectionRefusedError:
+            answer = "refused"
+        if answer == what:
+            return time.perf_counter()
+        time.sleep(PACE)
+
+
 def main() -> None:
     api = Api(Path(sys.argv[1]))
     watch = Watch(api)
@@ -158,6 +208,8 @@ def main() -> None:
         print(json.dumps(ready(api, watch, int(argument))))
     elif verb == "together":
         print(json.dumps(together(api, watch, int(argument))))
+    elif verb == "services":
+        print(json.dumps(services(api, watch, int(argument))))
     elif verb == "finished":
         print(json.dumps(finished(api, watch, Path(argument))))
     else:

@@ -89,6 +89,14 @@ def restart(podrun: Podrun) -> Iterator[Row]:
     yield Row("a crashed container running again (its first restart)", "ms", median(gaps), 10)
 
 
+def services(podrun: Podrun) -> Iterator[Row]:
+    """A pod that becomes Ready: from then on its Service leads to it; and one that no longer is."""
+    took = _client(podrun, "services", "40")
+    yield Row("a Service leads to a pod after it is Ready on a watch", "ms", median(took["served"]), 10)
+    yield Row("a Service refuses after its only pod is unready on a watch", "ms", median(took["refused"]), 10)
+    podrun.delete_pods()
+
+
 def logs(podrun: Podrun) -> Iterator[Row]:
     """Log throughput from a container's stdout to a CRI log file."""
     with tempfile.TemporaryDirectory(dir="/tmp", prefix="podrun-bench-") as scratch:
@@ -209,6 +217,7 @@ TOPICS: dict[str, Topic] = {
     "runtime": runtime,
     "play": play,
     "restart": restart,
+    "services": services,
     "logs": logs,
     "idle": idle,
     "cli": command_line,
