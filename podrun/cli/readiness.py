@@ -1,13 +1,18 @@
-"""What a pod's status means to somebody who waits for it: a pure reading of the object."""
+"""What a pod's status means to somebody who waits for it: a pure reading of the object.
+
+Written without dataclasses, whose import takes 7 ms of the 45 that `podrun play` has.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
-Object = dict[str, Any]
+TYPE_CHECKING = False  # as typing.TYPE_CHECKING, whose import takes 3 ms
+if TYPE_CHECKING:
+    from typing import Any
+
+    Object = dict[str, Any]
 
 STUCK = frozenset(
     {
@@ -31,13 +36,27 @@ class Outcome(StrEnum):
     WAITING = "waiting"
 
 
-@dataclass(frozen=True, slots=True)
 class Verdict:
     """Where a pod stands; `container` is the one that `why` is about, where it is about one."""
 
-    outcome: Outcome
-    why: str = ""
-    container: str = ""
+    __slots__ = ("container", "outcome", "why")
+
+    def __init__(self, outcome: Outcome, why: str = "", container: str = "") -> None:
+        self.outcome = outcome
+        self.why = why
+        self.container = container
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Verdict) and self._said() == other._said()
+
+    def __hash__(self) -> int:
+        return hash(self._said())
+
+    def __repr__(self) -> str:
+        return f"Verdict{self._said()}"
+
+    def _said(self) -> tuple[Outcome, str, str]:
+        return self.outcome, self.why, self.container
 
 
 def judge(pod: Object) -> Verdict:
