@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RETRY = 10.0
-"""Seconds until a start that failed is tried again (the kubelet's backOffPeriod)."""
+"""Seconds until a start that failed is tried again (the kubelet's backOffPeriod), at the usual time scale."""
 LONGEST_WAIT = 60.0
 """A pod in back-off is looked at this often, so that its status shows it (the kubelet's resync interval)."""
 FIRST_MOUNT_RETRY, LONGEST_MOUNT_RETRY = 0.5, 122.0
@@ -83,7 +83,7 @@ class Sync:
         now = self._services.clock()
         if self._changed:
             return now
-        times = [now + RETRY] if self._errors else []
+        times = [now + RETRY * self._services.options.time_scale] if self._errors else []
         if actions.wake_at is not None:
             times.append(min(actions.wake_at, now + LONGEST_WAIT))
         return min(times, default=None)
@@ -156,7 +156,7 @@ class Sync:
         except VolumeError as error:
             worker.tell("Warning", error.reason, error.message)
             retry, self._mount_retry = self._mount_retry, min(self._mount_retry * 2, LONGEST_MOUNT_RETRY)
-            raise _NotMounted(services.clock() + retry) from error
+            raise _NotMounted(services.clock() + retry * services.options.time_scale) from error
         self._mount_retry = FIRST_MOUNT_RETRY
         worker.volumes_are_ready()
 

@@ -31,11 +31,12 @@ class House:
         self.tmp_path = tmp_path
         self.supervisor = self.make()
 
-    def make(self) -> Supervisor:
+    def make(self, **settings: Any) -> Supervisor:
         store: Any = self.store
         runtime: Any = self.runtime
         lookup: Any = None
-        options = Options("node1", self.tmp_path / "logs", self.tmp_path / "state", allocatable=ALLOCATABLE)
+        paths = (self.tmp_path / "logs", self.tmp_path / "state")
+        options = Options("node1", *paths, allocatable=ALLOCATABLE, **settings)
         self.recorder = Recorder(store, "node1", clock=self.clock)
         pulls = Pulls(self.images, store, self.recorder, options, self.clock)
         services = Services(

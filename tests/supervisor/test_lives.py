@@ -158,6 +158,15 @@ async def test_an_image_that_cannot_be_pulled_backs_off(house: House) -> None:
     assert reasons == ["Pulling", "Failed", "Failed", "BackOff", "Failed"]
 
 
+async def test_a_time_scale_shortens_the_wait_before_the_next_try(house: House) -> None:
+    await house.supervisor.stop()
+    house.supervisor = house.make(time_scale=0.1)
+    await house.supervisor.start()
+    await house.create({"containers": [{"name": "a", "image": "nope:1"}]})
+    await asyncio.sleep(1.5)
+    assert house.states("a")[1:] == ["waiting ErrImagePull 0", "waiting ImagePullBackOff 0"]
+
+
 async def test_a_delete_while_the_image_is_pulled_does_not_wait_for_it(house: House) -> None:
     house.images.pull_seconds = 600
     await house.create({"containers": [{"name": "a", "image": "slow:1"}]})
