@@ -42,6 +42,7 @@ from podrun.controllers.namespaces import NamespaceController
 from podrun.controllers.scheduling import Scheduler
 from podrun.controllers.service_names import StoreView
 from podrun.controllers.service_network import ServiceNetwork
+from podrun.controllers.slices import SliceIndex
 from podrun.images.store import ImageStore
 from podrun.kernel import heap
 from podrun.kernel.processes import set_name
@@ -170,7 +171,8 @@ class _Daemon:
         schema.use(schema.load(layout.schema_cache))
         store = Store(layout.database)
         stack.push_async_callback(store.close)
-        await self._start_controllers(store, certificates, stack)
+        slices = SliceIndex(store)
+        await self._start_controllers(store, slices, certificates, stack)
 
         machine = Machine.look(layout.state)
         recorder = Recorder(store, settings.node, time_scale=settings.time_scale)
@@ -209,7 +211,7 @@ class _Daemon:
         stack.push_async_callback(collection.stop)
         stack.push_async_callback(supervisor.stop)
         service_rules = ServiceRules(OWN_ADDRESSES, layout.run / "services.json")
-        service_network = ServiceNetwork(store, service_rules, settings.node, map(str, OWN_ADDRESSES))
+        service_network = ServiceNetwork(store, slices, service_rules, settings.node, map(str, OWN_ADDRESSES))
         await service_network.start()
         stack.push_async_callback(service_network.stop)
         scheduler = Scheduler(store, recorder, settings.node, bound=supervisor.meet)
@@ -217,18 +219,20 @@ class _Daemon:
         stack.push_async_callback(scheduler.stop)
 
         await self._serve(server, stack)
-        await self._serve_names(store, stack)
+        await self._serve_names(StoreView(store, slices), stack)
         self._renew_later(certificates, server)
         return runtime
 
-    async def _start_controllers(self, store: Store, certificates: pki.Pki, stack: AsyncExitStack) -> None:
+    async def _start_controllers(
+        self, store: Store, slices: SliceIndex, certificates: pki.Pki, stack: AsyncExitStack
+    ) -> None:
         """What a cluster's controller manager does for one node."""
         own = (api_service(str(API_ADDRESS), self.settings.port), dns_service(str(DNS_ADDRESS)))
         for controller in (
             NamespaceController(store, certificates.ca_certificate.read_text()),
             GarbageCollector(store),
             ClusterServices(store, own),
-            EndpointsController(store),
+            EndpointsController(store, slices),
         ):
             await controller.start()
             stack.push_async_callback(controller.stop)
@@ -347,7 +351,7 @@ class _Daemon:
         server.ready = True
         stack.push_async_callback(server.stop)
 
-    async def _serve_names(self, store: Store, stack: AsyncExitStack) -> None:
+    async def _serve_names(self, view: StoreView, stack: AsyncExitStack) -> None:
         """Cluster DNS, where its port can be had: a machine whose own DNS server takes every address has no room."""
         address = str(DNS_ADDRESS)
         _, held = await self.spawner.fetch(DNS_SOCKETS)
@@ -359,7 +363,7 @@ class _Daemon:
                 return
             await self.spawner.keep(DNS_SOCKETS, held, address)
         self.name_sockets = held
-        zone = Zone(StoreView(store), (POD_RANGE, SERVICE_RANGE), address)
+        zone = Zone(view, (POD_RANGE, SERVICE_RANGE), address)
         server = dns_server.DnsServer(zone, HostServers(address))
         await server.start(*held)
         stack.push_async_callback(server.stop)

@@ -16,8 +16,8 @@ from typing import Any
 
 from podrun.api import names
 from podrun.api.errors import ApiError
-from podrun.controllers.endpoint_rules import SERVICE_NAME, SKIP_MIRROR
-from podrun.controllers.endpoints import SLICES
+from podrun.controllers.endpoint_rules import SKIP_MIRROR
+from podrun.controllers.slices import SERVICE_NAME, SLICES
 from podrun.store.records import WatchEvent
 from podrun.store.store import Decision, Store
 

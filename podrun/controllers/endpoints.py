@@ -18,14 +18,13 @@ from typing import Any, NamedTuple
 from podrun.api import names
 from podrun.api.errors import ApiError
 from podrun.controllers import endpoint_rules as rules
+from podrun.controllers.slices import SERVICE_NAME, SLICES, SliceIndex, service_of
 from podrun.store.records import WatchEvent
 from podrun.store.store import Decision, Remove, Store
 
 Object = dict[str, Any]
 
 log = logging.getLogger(__name__)
-
-SLICES = "endpointslices.discovery.k8s.io"
 
 
 class Wanted(NamedTuple):
@@ -40,8 +39,9 @@ class Wanted(NamedTuple):
 class EndpointsController:
     """One per daemon."""
 
-    def __init__(self, store: Store, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, store: Store, slices: SliceIndex, clock: Callable[[], float] = time.time) -> None:
         self._store = store
+        self._slices = slices
         self._clock = clock
         self._wanted: dict[tuple[str, str], bool] = {}
         """Namespace and name of the Services to look at; True: what is left of a Service that is gone goes too."""
@@ -78,10 +78,8 @@ class EndpointsController:
         self._note(event.key.namespace, event.key.name)
 
     def _on_slice(self, event: WatchEvent) -> None:
-        for obj in (event.object, event.previous):
-            labels = (obj or {}).get("metadata", {}).get("labels") or {}
-            if rules.SERVICE_NAME in labels:
-                self._note(event.key.namespace, labels[rules.SERVICE_NAME])
+        for service in {service_of(event.object), service_of(event.previous)} - {""}:
+            self._note(event.key.namespace, service)
 
     def _on_pod(self, event: WatchEvent) -> None:
         pod, before = event.object, event.previous
@@ -112,7 +110,7 @@ class EndpointsController:
         """What is to be written so that one Service's endpoints are as they should be."""
         service = self._store.get("services", namespace, name)
         endpoints = self._store.get("endpoints", namespace, name)
-        slices = self._slices(namespace, name)
+        slices = self._slices.of(namespace, name)
         own = _managed(slices, rules.SLICE_CONTROLLER)
         copies = _managed(slices, rules.MIRROR_CONTROLLER)
         if service is None or "deletionTimestamp" in service["metadata"]:
@@ -145,13 +143,6 @@ class EndpointsController:
             rules.owner_reference("Endpoints", endpoints),
         )
         return self._slice_writes(service, copies, wanted, stamped=False)
-
-    def _slices(self, namespace: str, service: str) -> list[Object]:
-        return [
-            one
-            for one in self._store.list(SLICES, namespace)
-            if (one["metadata"].get("labels") or {}).get(rules.SERVICE_NAME) == service
-        ]
 
     def _takes_objects(self, namespace: str) -> bool:
         found = self._store.get("namespaces", "", namespace)
@@ -208,7 +199,7 @@ class EndpointsController:
     ) -> Coroutine[Any, Any, Any]:
         def written(stored: Object | None) -> Decision:
             if stored is None:
-                base = {**self._metadata(namespace, name), "generateName": f"{wanted.labels[rules.SERVICE_NAME]}-"}
+                base = {**self._metadata(namespace, name), "generateName": f"{wanted.labels[SERVICE_NAME]}-"}
             else:
                 base = stored["metadata"]
             metadata = {

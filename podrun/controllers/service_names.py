@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from podrun.controllers.endpoint_rules import SERVICE_NAME
-from podrun.controllers.endpoints import SLICES
+from podrun.controllers.slices import SliceIndex
 from podrun.network.dns_zone import Endpoint, Port, Service
 from podrun.store.store import Store
 
@@ -16,8 +15,9 @@ Object = dict[str, Any]
 class StoreView:
     """The zone's view of a store."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, slices: SliceIndex) -> None:
         self._store = store
+        self._slices = slices
 
     def has_namespace(self, name: str) -> bool:
         """Whether there is such a namespace."""
@@ -35,7 +35,7 @@ class StoreView:
         return Service(
             address="" if address == "None" else address,
             ports=tuple(_port(port) for port in spec.get("ports") or ()),
-            endpoints=tuple(self._endpoints(namespace, name)),
+            endpoints=tuple(endpoint for one in self._slices.of(namespace, name) for endpoint in _ready(one)),
         )
 
     def service_at(self, address: str) -> tuple[str, str] | None:
@@ -49,22 +49,11 @@ class StoreView:
         """Where this address is an endpoint: namespace, Service, label."""
         found = [
             (namespace, name, endpoint.label)
-            for namespace, name, endpoint in self._all_endpoints()
+            for namespace, name, one in self._slices
+            for endpoint in _ready(one)
             if endpoint.address == address
         ]
         return list(dict.fromkeys(found))
-
-    def _all_endpoints(self) -> Iterator[tuple[str, str, Endpoint]]:
-        for one in self._store.list(SLICES):
-            name = (one["metadata"].get("labels") or {}).get(SERVICE_NAME)
-            if name:
-                for endpoint in _ready(one):
-                    yield one["metadata"]["namespace"], name, endpoint
-
-    def _endpoints(self, namespace: str, name: str) -> Iterator[Endpoint]:
-        for one in self._store.list(SLICES, namespace):
-            if (one["metadata"].get("labels") or {}).get(SERVICE_NAME) == name:
-                yield from _ready(one)
 
 
 def _ready(one: Object) -> Iterator[Endpoint]:

@@ -11,8 +11,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, Protocol
 
-from podrun.controllers.endpoint_rules import SERVICE_NAME
-from podrun.controllers.endpoints import SLICES
+from podrun.controllers.slices import SLICES, SliceIndex, service_of
 from podrun.network.rules import RulesRefused
 from podrun.network.services import Backend, ServicePort
 from podrun.store.records import WatchEvent
@@ -96,8 +95,9 @@ def _backends(slices: Sequence[Object], name: str, protocol: str, node: str) -> 
 class ServiceNetwork:
     """One per daemon. `own_addresses` are the host's own in the range of Services: those are served without rules."""
 
-    def __init__(self, store: Store, rules: Rules, node: str, own_addresses: Iterable[str]) -> None:
+    def __init__(self, store: Store, slices: SliceIndex, rules: Rules, node: str, own_addresses: Iterable[str]) -> None:
         self._store = store
+        self._slices = slices
         self._rules = rules
         self._node = node
         self._own = frozenset(own_addresses)
@@ -127,10 +127,8 @@ class ServiceNetwork:
         self._note(event.key.namespace, event.key.name)
 
     def _on_slice(self, event: WatchEvent) -> None:
-        for obj in (event.object, event.previous):
-            name = ((obj or {}).get("metadata", {}).get("labels") or {}).get(SERVICE_NAME)
-            if name:
-                self._note(event.key.namespace, name)
+        for service in {service_of(event.object), service_of(event.previous)} - {""}:
+            self._note(event.key.namespace, service)
 
     def _note(self, namespace: str, name: str) -> None:
         self._changed.add((namespace, name))
@@ -165,9 +163,4 @@ class ServiceNetwork:
         service = self._store.get("services", namespace, name)
         if service is None or self._own.intersection(service["spec"].get("clusterIPs") or ()):
             return []
-        slices = [
-            one
-            for one in self._store.list(SLICES, namespace)
-            if (one["metadata"].get("labels") or {}).get(SERVICE_NAME) == name
-        ]
-        return service_ports(service, slices, self._node)
+        return service_ports(service, self._slices.of(namespace, name), self._node)

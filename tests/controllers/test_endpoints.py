@@ -11,7 +11,8 @@ import pytest
 
 from podrun.api import names
 from podrun.controllers import endpoint_rules as rules
-from podrun.controllers.endpoints import SLICES, EndpointsController
+from podrun.controllers.endpoints import EndpointsController
+from podrun.controllers.slices import SERVICE_NAME, SLICES, SliceIndex
 from podrun.store.store import Store
 
 Object = dict[str, Any]
@@ -231,7 +232,7 @@ def test_endpoints_by_hand_are_mirrored_subset_by_subset() -> None:
     assert made["ports"] == ports
     assert rules.mirror_labels(given) == {
         "a": "b",
-        rules.SERVICE_NAME: "web",
+        SERVICE_NAME: "web",
         rules.SLICE_MANAGED_BY: rules.MIRROR_CONTROLLER,
     }
     assert rules.mirror_annotations(given) == {"mine": "1"}
@@ -280,7 +281,7 @@ class House:
 async def house(tmp_path: Path) -> AsyncIterator[House]:
     store = Store(tmp_path / "store.db")
     await store.create("namespaces", {"metadata": {"name": "n", "uid": names.new_uid()}})
-    controller = EndpointsController(store)
+    controller = EndpointsController(store, SliceIndex(store))
     await controller.start()
     yield House(store)
     await controller.stop()
@@ -301,7 +302,7 @@ async def test_readiness_reaches_endpoints_and_slices(house: House) -> None:
     assert made["metadata"]["ownerReferences"][0]["uid"] == "uid-web"
     assert made["metadata"]["labels"] == {
         "team": "a",
-        rules.SERVICE_NAME: "web",
+        SERVICE_NAME: "web",
         rules.SLICE_MANAGED_BY: rules.SLICE_CONTROLLER,
     }
     assert made["metadata"]["generation"] == 4, "one slice is rewritten, not replaced"
