@@ -101,6 +101,7 @@ _POD = {
     "eviction": Subresource("Eviction", ("create",), group="policy", version="v1"),
     "exec": Subresource("PodExecOptions", ("create", "get")),
     "log": Subresource("Pod", ("get",)),
+    "portforward": Subresource("PodPortForwardOptions", ("create", "get")),
     "resize": _status("Pod"),
     "status": _status("Pod"),
 }

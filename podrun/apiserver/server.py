@@ -62,7 +62,7 @@ KEEP_ALIVE = 600.0
 LONGEST_LINE = 1 << 20
 """Bytes of a request line (exec puts whole scripts into it) and of a header."""
 STOP_SECONDS = 1.0
-STREAMS = ("log", "exec", "attach")
+STREAMS = ("log", "exec", "attach", "portforward")
 
 
 class ApiServer:

@@ -38,6 +38,7 @@ from podrun.apiserver.reviews import Reviews
 from podrun.apiserver.streams.attach import attach, execute
 from podrun.apiserver.streams.logs import logs
 from podrun.apiserver.streams.pods import PodAccess
+from podrun.apiserver.streams.portforward import port_forward
 from podrun.apiserver.tokens import Bound, TokenSigner
 from podrun.apiserver.users import User
 from podrun.apiserver.writes import Writes
@@ -81,6 +82,8 @@ class Subresources:
         if path in ("pods/exec", "pods/attach"):
             run = execute if info.subresource == "exec" else attach
             return await run(request, self._find(kind, info), self.pods)
+        if path == "pods/portforward":
+            return await port_forward(request, self._find(kind, info), self.pods)
         if path == "pods/log":
             return await logs(request, self._find(kind, info), self.pods)
         form = negotiate(request.headers.get("Accept", ""))

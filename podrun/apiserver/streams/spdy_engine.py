@@ -294,6 +294,15 @@ class Engine:
             self._output += frames.goaway(self._peers_last, Farewell.OK)
 
     @property
+    def pending(self) -> int:
+        """Bytes that `take` would give."""
+        return len(self._output)
+
+    def is_open(self, number: int) -> bool:
+        """Whether a stream has not ended in both directions."""
+        return number in self._streams
+
+    @property
     def open_streams(self) -> int:
         """How many streams have not ended in both directions."""
         return len(self._streams)
