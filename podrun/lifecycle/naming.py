@@ -9,7 +9,7 @@ from podrun.api.pod import Pod
 
 CLUSTER_DOMAIN = "cluster.local"
 _LONGEST_HOSTNAME = 63
-_MAX_NAMESERVERS, _MAX_SEARCHES, _MAX_SEARCH_CHARACTERS = 3, 32, 2048
+_MAX_NAMESERVERS, _MAX_SEARCHES, _MAX_SEARCH_CHARACTERS, _LONGEST_SEARCH = 3, 32, 2048, 253
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,28 @@ def resolver(pod: Pod, host: Resolver, cluster_dns: Sequence[str]) -> Resolver:
 
     Without cluster DNS, ClusterFirst falls back to Default, as a kubelet does that has no --cluster-dns.
     """
+    return _within_limits(_wished(pod, host, cluster_dns))
+
+
+def left_out(pod: Pod, host: Resolver, cluster_dns: Sequence[str]) -> list[str]:
+    """What Events (DNSConfigForming) say of the lines that were too long for `resolver`."""
+    wished = _wished(pod, host, cluster_dns)
+    applied = _within_limits(wished)
+    texts = []
+    if applied.nameservers != wished.nameservers:
+        texts.append(
+            "Nameserver limits were exceeded, some nameservers have been omitted, the applied nameserver line is: "
+            + " ".join(applied.nameservers)
+        )
+    if applied.searches != wished.searches:
+        texts.append(
+            "Search Line limits were exceeded, some search paths have been omitted, the applied search line is: "
+            + " ".join(applied.searches)
+        )
+    return texts
+
+
+def _wished(pod: Pod, host: Resolver, cluster_dns: Sequence[str]) -> Resolver:
     policy = pod.spec.dns_policy
     if policy == "ClusterFirst" and pod.spec.host_network:
         policy = "Default"
@@ -76,28 +98,30 @@ def resolver(pod: Pod, host: Resolver, cluster_dns: Sequence[str]) -> Resolver:
     elif policy in ("ClusterFirst", "ClusterFirstWithHostNet") and cluster_dns:
         namespace = pod.metadata.namespace
         own = (f"{namespace}.svc.{CLUSTER_DOMAIN}", f"svc.{CLUSTER_DOMAIN}", CLUSTER_DOMAIN)
-        made = Resolver(tuple(cluster_dns), (*own, *host.searches), ("ndots:5",))
+        made = Resolver(tuple(cluster_dns), _unique((*own, *host.searches)), ("ndots:5",))
     else:
         made = host
-    return _with_config(pod, made)
-
-
-def _with_config(pod: Pod, made: Resolver) -> Resolver:
     config = pod.spec.dns_config
-    if config is not None:
-        options = dict(option.partition(":")[::2] for option in made.options)
-        options.update({o.name: o.value or "" for o in config.options})
-        made = Resolver(
-            _unique((*made.nameservers, *config.nameservers)),
-            _unique((*made.searches, *config.searches)),
-            tuple(f"{name}:{value}" if value else name for name, value in options.items()),
-        )
+    if config is None:
+        return made
+    options = dict(option.partition(":")[::2] for option in made.options)
+    options.update({o.name: o.value or "" for o in config.options})
+    return Resolver(
+        _unique((*made.nameservers, *config.nameservers)),
+        _unique((*made.searches, *config.searches)),
+        tuple(f"{name}:{value}" if value else name for name, value in options.items()),
+    )
+
+
+def _within_limits(wished: Resolver) -> Resolver:
     searches: list[str] = []
-    for search in made.searches[:_MAX_SEARCHES]:
+    for search in wished.searches[:_MAX_SEARCHES]:
+        if len(search) > _LONGEST_SEARCH:  # some libraries abort on these
+            continue
         if len(" ".join((*searches, search))) > _MAX_SEARCH_CHARACTERS:
             break
         searches.append(search)
-    return Resolver(made.nameservers[:_MAX_NAMESERVERS], tuple(searches), made.options)
+    return Resolver(wished.nameservers[:_MAX_NAMESERVERS], tuple(searches), wished.options)
 
 
 def _unique(values: Sequence[str]) -> tuple[str, ...]:

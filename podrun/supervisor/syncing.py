@@ -13,7 +13,7 @@ from podrun.api.pod import Container, Pod
 from podrun.lifecycle import status as statuses
 from podrun.lifecycle.actions import Actions, Kill, Start
 from podrun.lifecycle.decide import decide
-from podrun.lifecycle.naming import TooLong
+from podrun.lifecycle.naming import TooLong, left_out
 from podrun.lifecycle.observed import ContainerState, Observed, StartFailure
 from podrun.lifecycle.restart import is_sidecar
 from podrun.runtime.errors import NotFound, RuntimeFailure
@@ -251,9 +251,11 @@ class Sync:
 
     async def _make_sandbox(self, attempt: int) -> str | None:
         """A new sandbox's id; None (told, and to be tried again) when it cannot be made."""
-        worker, runtime = self._worker, self._services.runtime
+        worker, runtime, options = self._worker, self._services.runtime, self._services.options
         try:
-            config = configs.sandbox_config(worker.pod, attempt, self._services.options, self._services.user_ranges)
+            config = configs.sandbox_config(worker.pod, attempt, options, self._services.user_ranges)
+            for text in left_out(worker.pod, options.resolver, options.cluster_dns):
+                worker.tell("Warning", "DNSConfigForming", text)
             sandbox = await runtime.run_sandbox(config)
         except (RuntimeFailure, TooLong, configs.Unsupported) as error:
             worker.tell("Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")

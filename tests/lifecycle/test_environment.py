@@ -166,6 +166,47 @@ def test_resolvers() -> None:
     assert naming.resolver(pod("a", hostNetwork=True), host, ("10.96.0.10",)) == host
 
 
+NAMES = "Nameserver limits were exceeded, some nameservers have been omitted, the applied nameserver line is: "
+SEARCH = "Search Line limits were exceeded, some search paths have been omitted, the applied search line is: "
+
+
+@pytest.mark.parametrize(
+    ("config", "applied", "texts"),
+    [
+        pytest.param({"nameservers": ["1", "2"]}, Resolver(("0", "1", "2")), [], id="three servers fit"),
+        pytest.param(
+            {"nameservers": ["1", "2", "3"]},
+            Resolver(("0", "1", "2")),
+            [NAMES + "0 1 2"],
+            id="a fourth server is left out",
+        ),
+        pytest.param({"nameservers": ["0", "1"]}, Resolver(("0", "1")), [], id="what is said twice counts once"),
+        pytest.param(
+            {"searches": ["a", "b" * 254, "c"]},
+            Resolver(("0",), ("a", "c")),
+            [SEARCH + "a c"],
+            id="a path of more than 253 characters is left out",
+        ),
+        pytest.param(
+            {"searches": [f"s{number}" for number in range(33)]},
+            Resolver(("0",), tuple(f"s{number}" for number in range(32))),
+            [SEARCH + " ".join(f"s{number}" for number in range(32))],
+            id="of 33 paths the last is left out",
+        ),
+        pytest.param(
+            {"searches": [letter * 250 for letter in "abcdefghij"]},
+            Resolver(("0",), tuple(letter * 250 for letter in "abcdefgh")),
+            [SEARCH + " ".join(letter * 250 for letter in "abcdefgh")],
+            id="the line ends before it has more than 2048 characters",
+        ),
+    ],
+)
+def test_a_resolver_within_limits(config: dict[str, Any], applied: Resolver, texts: list[str]) -> None:
+    asking, host = pod("a", dnsPolicy="Default", dnsConfig=config), Resolver(("0",))
+    assert naming.resolver(asking, host, ()) == applied
+    assert naming.left_out(asking, host, ()) == texts
+
+
 @pytest.mark.parametrize(
     ("context", "image_user", "problem"),
     [
