@@ -22,7 +22,6 @@ from podrun.spawner.plan import (
     EnterCgroups,
     IdmappedOverlay,
     JoinUsers,
-    MoveIn,
     Overlay,
     Passed,
     PivotRoot,
@@ -61,6 +60,8 @@ class Place:
     """A layer of mount points below the image's."""
     upper: Path
     work: Path
+    empty: Path
+    """An empty directory."""
     termination_file: Path | None
     procs: tuple[Passed, ...]
     """Open cgroup.procs files of the container's own group."""
@@ -174,10 +175,11 @@ def _steps(
     if joined:
         steps.append(Setns(place.pause, joined))
     if sandbox.users is not None and place.users is not None:
-        steps += _as_host(config, sandbox.users, place.users, place)
+        steps += _as_host(config, sandbox.users, place.users, place, volumes)
         new_pid = place.join_pid is None and not sandbox.host_pid
         owner = sandbox.users.on_host(identity.uid)
-        steps += [JoinUsers(place.users, new_pid, owner), Unshare(own_kinds(config, sandbox)), MoveIn(ROOTFS), Root()]
+        steps += [JoinUsers(place.users, new_pid, owner), Unshare(own_kinds(config, sandbox))]
+        steps += [Bind(ROOTFS, ready=ROOTFS), Root()]
         steps += rootfs.file_systems(terminal=config.tty, own_users=True)
     else:
         steps += [
@@ -195,7 +197,7 @@ def _steps(
     if place.termination_file is not None:
         steps.append(_own_file(place, config.termination_message_path, place.termination_file))
     # Outer targets first, so that a volume below another one's target is not covered by it.
-    steps += [_volume(volume) for volume in sorted(volumes, key=lambda v: v.mount.target.rstrip("/").count("/"))]
+    steps += [_volume(volume, place) for volume in sorted(volumes, key=lambda v: v.mount.target.rstrip("/").count("/"))]
     if not privileged and not security.unmasked_proc:
         steps += rootfs.hidden()
     steps.append(PivotRoot())
@@ -208,17 +210,26 @@ def _lower(config: ContainerConfig, place: Place) -> tuple[str, ...]:
     return tuple(map(str, (place.skeleton, *config.layers)))
 
 
-def _as_host(config: ContainerConfig, ids: UserIds, users: Passed, place: Place) -> list[Step]:
-    """What the pod's user namespace may not do by itself: the root from layers of other owners, devices, /sys.
+def _as_host(
+    config: ContainerConfig, ids: UserIds, users: Passed, place: Place, volumes: Sequence[Volume]
+) -> list[Step]:
+    """What the pod's user namespace may not do by itself: layers of other owners, devices, /sys.
 
     (sysfs could be mounted only where another one is seen whole, and the spawner sees none.)
     """
     return [
         Unshare(Clone.MNT),
-        IdmappedOverlay(users, _lower(config, place), str(place.upper), str(place.work)),
+        IdmappedOverlay(ROOTFS, users, _lower(config, place), str(place.upper), str(place.work)),
+        *(_image_volume(volume.mount, users, place) for volume in volumes if volume.mount.layers),
         rootfs.devices(ids.first, privileged=config.security.privileged),
         rootfs.detached_sys(privileged=config.security.privileged),
     ]
+
+
+def _image_volume(mount: Mount, users: Passed, place: Place) -> IdmappedOverlay:
+    """An overlay needs two layers: one alone gets an empty directory below it."""
+    lower = map(str, mount.layers if len(mount.layers) > 1 else (place.empty, *mount.layers))
+    return IdmappedOverlay(mount.target, users, tuple(lower), path=mount.sub_path)
 
 
 def _own_file(place: Place, target: str, path: Path, attributes: MountAttr = MountAttr.NONE) -> Bind:
@@ -243,11 +254,13 @@ def _pod_files(place: Place, mounted: set[str], *, read_only: bool) -> list[Step
     ]
 
 
-def _volume(volume: Volume) -> Bind:
+def _volume(volume: Volume, place: Place) -> Bind:
     mount = volume.mount
+    made = bool(mount.layers) and place.users is not None
     return Bind(
         mount.target,
-        source=volume.tree,
+        source=None if made else volume.tree,
+        ready=mount.target if made else "",
         set=MountAttr.RDONLY if mount.read_only else MountAttr(0),
         attributes_recursive=mount.recursive_read_only,
         propagation=_PROPAGATION[mount.propagation],

@@ -200,6 +200,7 @@ class Containers:
             skeleton=self._skeletons.layer(mount_points(config, container.trees or ())),
             upper=self._layers / container_id / "upper",
             work=self._layers / container_id / "work",
+            empty=self._skeletons.empty,
             termination_file=message,
             procs=tuple(passing.open(file, os.O_WRONLY) for file in container.group.procs_files),
             pause=passing.lend(sandbox.pidfd),

@@ -122,6 +122,8 @@ class Mount:
     """The volume's name in the pod, for messages."""
     create_sub_path: bool = True
     """Whether a missing sub_path is made (a writable volume) or is an error."""
+    layers: tuple[Path, ...] = ()
+    """Of an image volume, lowest first. A user namespace needs them one by one: an overlay cannot be idmapped."""
 
 
 @dataclass(frozen=True, slots=True)

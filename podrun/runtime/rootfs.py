@@ -12,7 +12,7 @@ from pathlib import Path
 
 from podrun.cgroups.hierarchy import Hierarchies
 from podrun.kernel.flags import MountAttr, MountFlags
-from podrun.spawner.plan import Detached, Device, Directory, File, Mask, Mount, MoveIn, ReadOnly, Step, Symlink
+from podrun.spawner.plan import Bind, Detached, Device, Directory, File, Mask, Mount, ReadOnly, Step, Symlink
 
 _NOSUID, _NODEV, _NOEXEC = MountFlags.NOSUID, MountFlags.NODEV, MountFlags.NOEXEC
 _RDONLY, _STRICTATIME = MountFlags.RDONLY, MountFlags.STRICTATIME
@@ -52,7 +52,7 @@ def file_systems(*, terminal: bool, own_users: bool = False) -> list[Step]:
     """
     steps: list[Step] = [Mount("proc", "/proc", _ALL, source="proc")]
     if own_users:
-        steps += [MoveIn("/dev"), MoveIn("/sys")]
+        steps += [Bind("/dev", ready="/dev"), Bind("/sys", ready="/sys")]
     else:
         steps.append(Mount("tmpfs", "/dev", _NOSUID | _STRICTATIME, "mode=755,size=65536k", source="tmpfs"))
         steps += [Device(f"/dev/{name}", "c", major, minor) for name, major, minor in _NODES]

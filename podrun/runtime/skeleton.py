@@ -17,6 +17,7 @@ from pathlib import Path
 
 _MOST = 512
 """Different layers kept; a container with yet another set of mount points has them made in its writable layer."""
+_EMPTY = "empty"
 _ALWAYS = (
     ("/proc", True),
     ("/sys", True),
@@ -33,6 +34,9 @@ class Skeletons:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+        self.empty = directory / _EMPTY
+        """A directory with nothing in it."""
+        self.empty.mkdir(mode=0o755, exist_ok=True)
         self._known = {entry.name for entry in directory.iterdir()}
 
     def layer(self, points: Iterable[tuple[str, bool]]) -> Path:

@@ -21,7 +21,7 @@ def open_tree(mount: Mount, container: str, users: int | None = None) -> int:
     The caller closes it. Raises ConfigFailed with the kubelet's words, CreateFailed where it cannot be mapped.
     """
     tree = _open_tree(mount, container)
-    if users is not None:
+    if users is not None and not mount.layers:
         try:
             idmap(tree, users, str(mount.source))
         except KernelError as error:

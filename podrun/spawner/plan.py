@@ -19,7 +19,7 @@ A typical container:
 with a user namespace of the pod's own, what the host must do comes first:
 
     EnterCgroups, Setns(pause: net|ipc|uts), Unshare(mnt), IdmappedOverlay, Detached(/dev, /sys), JoinUsers,
-    Unshare(mnt|cgroup), MoveIn, Root, Mount(proc, ...), ...
+    Unshare(mnt|cgroup), Bind(ready), Root, Mount(proc, ...), ...
 
 and a typical sandbox:
 
@@ -150,6 +150,8 @@ class Bind:
     recursive: bool = True
     attributes_recursive: bool = False
     propagation: MountFlags = MountFlags.NONE
+    ready: str = ""
+    """Name of the tree that an earlier `Detached` or `IdmappedOverlay` made, instead of `source` or `path`."""
     inside: bool = False
     """`path` is inside the new root (cgroup views, /dev/pts/ptmx), not the spawner's."""
 
@@ -259,12 +261,12 @@ class NewUsers:
 
 @message
 class Detached:
-    """A new file system, mounted nowhere yet: `MoveIn` puts it at `target`.
+    """A new file system, mounted nowhere yet: `Bind` puts it where it belongs by its `name`.
 
     For what a user namespace may not mount or fill by itself. Each of `nodes` is made in it; paths are below it.
     """
 
-    target: str
+    name: str
     type: str
     options: tuple[tuple[str, str], ...] = ()
     attributes: MountAttr = MountAttr.NONE
@@ -276,14 +278,15 @@ class IdmappedOverlay:
     """As `Overlay`, detached, with `lower` seen through the ids of the user namespace `users` (Linux 5.19).
 
     `upper` holds ids as the host counts them and must belong to the namespace's root. Needs a mount namespace of the
-    child's own, and mounts nothing in it that stays.
+    child's own, and mounts nothing in it that stays. `path` is what of it is wanted, never out of it.
     """
 
+    name: str
     users: Passed
     lower: tuple[str, ...]
-    upper: str
-    work: str
-    target: str = ROOTFS
+    upper: str = ""
+    work: str = ""
+    path: str = ""
 
 
 @message
@@ -298,13 +301,6 @@ class JoinUsers:
     users: Passed | None = None
     new_pid: bool = False
     owner: int = 0
-
-
-@message
-class MoveIn:
-    """Put what an earlier step made for `target` there."""
-
-    target: str
 
 
 Step = (
@@ -331,7 +327,6 @@ Step = (
     | Detached
     | IdmappedOverlay
     | JoinUsers
-    | MoveIn
 )
 
 
@@ -355,8 +350,6 @@ def describe(step: Step) -> str:
             return f"mount {kind} on {target}"
         case Bind(target=target) | BindFrom(target=target):
             return f"bind mount on {target}"
-        case MoveIn(target=target):
-            return f"move mount to {target}"
         case Mask():
             return "mask paths"
         case ReadOnly():
@@ -367,10 +360,10 @@ def describe(step: Step) -> str:
             return "make user namespace"
         case JoinUsers():
             return "join user namespace"
-        case Detached(type=kind, target=target):
-            return f"make {kind} for {target}"
-        case IdmappedOverlay(target=target):
-            return f"make idmapped overlay for {target}"
+        case Detached(name=name):
+            return f"make {name}"
+        case IdmappedOverlay(name=name):
+            return f"make idmapped overlay of {name}"
         case Root(path=path):
             return f"open root {path}"
         case Directory(path=path) | File(path=path) | Symlink(path=path) | Device(path=path) | Attributes(path=path):

@@ -42,7 +42,7 @@ class Context:
         self.users = -1
         """The user namespace that was made and not joined yet."""
         self.detached: dict[str, int] = {}
-        """Mounts that wait for their place, by target."""
+        """Mounts that wait for their place, by name."""
 
     def target(self, path: str, mode: int = 0o755) -> int:
         """A descriptor of the directory `path` to mount on: inside the root, made if missing."""
@@ -179,7 +179,9 @@ def _mount(step: plan.Mount, context: Context) -> None:
 
 
 def _bind(step: plan.Bind, context: Context) -> None:
-    if step.source is not None:
+    if step.ready:
+        tree = context.detached.pop(step.ready)
+    elif step.source is not None:
         tree = context.passed[step.source]
     elif step.inside:
         where = paths.open_in_root(context.root, step.path)
@@ -196,14 +198,6 @@ def _bind(step: plan.Bind, context: Context) -> None:
         target = context.target(step.target)
     else:
         target = paths.make_file(context.root, step.target)
-    mounts.attach(tree, target, step.target)
-    os.close(target)
-    os.close(tree)
-
-
-def _move_in(step: plan.MoveIn, context: Context) -> None:
-    tree = context.detached.pop(step.target)
-    target = context.target(step.target)
     mounts.attach(tree, target, step.target)
     os.close(target)
     os.close(tree)
@@ -360,5 +354,4 @@ _STEPS: dict[type, Callable[[Any, Context], None]] = {
     plan.Detached: user_steps.detached,
     plan.IdmappedOverlay: user_steps.idmapped_overlay,
     plan.JoinUsers: user_steps.join_users,
-    plan.MoveIn: _move_in,
 }

@@ -29,9 +29,9 @@ import stat
 import struct
 from typing import TYPE_CHECKING, NoReturn
 
-from podrun.kernel import mounts, namespaces, processes
+from podrun.kernel import mounts, namespaces, paths, processes
 from podrun.kernel.calls import KernelError
-from podrun.kernel.flags import Clone, MountAttr, UmountFlags
+from podrun.kernel.flags import Clone, MountAttr, MountFlags, UmountFlags
 from podrun.spawner import plan
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _write(path: str, text: str) -> None:
 
 
 def detached(step: plan.Detached, context: Context) -> None:
-    """A new file system with its device nodes, kept for `MoveIn`."""
+    """A new file system with its device nodes, kept for `Bind`."""
     tree = mounts.new(step.type, dict(step.options), step.attributes)
     kinds = {"c": stat.S_IFCHR, "b": stat.S_IFBLK, "p": stat.S_IFIFO}
     for node in step.nodes:
@@ -98,7 +98,7 @@ def detached(step: plan.Detached, context: Context) -> None:
             _make_directories(tree, parent)
         os.mknod(node.path, kinds[node.kind] | node.mode, os.makedev(node.major, node.minor), dir_fd=tree)
         os.chown(node.path, node.uid, node.gid, dir_fd=tree, follow_symlinks=False)
-    context.detached[step.target] = tree
+    context.detached[step.name] = tree
 
 
 def _make_directories(tree: int, path: str) -> None:
@@ -127,9 +127,15 @@ def idmapped_overlay(step: plan.IdmappedOverlay, context: Context) -> None:
         mounts.move(tree, name)
         os.close(tree)
     os.mkdir("root")
-    upper = f"upperdir={mounts.escaped(step.upper)},workdir={mounts.escaped(step.work)}"
-    mounts.mount("overlay", "root", "overlay", options=f"lowerdir={':'.join(names)},{upper}")
-    context.detached[step.target] = mounts.open_tree("root", recursive=False)
+    options = f"lowerdir={':'.join(names)}"
+    if step.upper:
+        options += f",upperdir={mounts.escaped(step.upper)},workdir={mounts.escaped(step.work)}"
+    mounts.mount("overlay", "root", "overlay", MountFlags.NONE if step.upper else MountFlags.RDONLY, options)
+    top = os.open("root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    wanted = paths.open_beneath(top, step.path or ".")
+    context.detached[step.name] = mounts.open_tree("", wanted, recursive=False)
+    os.close(wanted)
+    os.close(top)
     os.chdir("/")
     mounts.umount(plan.ROOTFS, UmountFlags.DETACH)
 

@@ -255,6 +255,7 @@ def _mount(mount: VolumeMount, volumes: Mapping[str, PreparedVolume], environmen
         recursive_read_only=mount.recursive_read_only in ("Enabled", "IfPossible"),
         propagation=_propagation(mount.mount_propagation),
         create_sub_path=not volume.read_only and _is_directory(volume.path),
+        layers=volume.layers,
     )
 
 

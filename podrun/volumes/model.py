@@ -39,6 +39,8 @@ class PreparedVolume:
     read_only: bool = False
     """Whether every mount of it is read-only whatever the container says: an image's files, and those that podrun keeps
     up to date (configMap, secret, ...), as from a kubelet."""
+    layers: tuple[Path, ...] = ()
+    """Of an image, lowest first: what `path` shows, for whoever has to put them together otherwise."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,10 @@ def refusal(volume: Volume) -> str:
     if volume.kind in _DIRECTORIES or volume.kind == "hostPath":
         return ""
     if volume.kind == "gitRepo":
-        return "git-repo volume plugin has been disabled; clone in an init container, into an emptyDir"
+        return (
+            "git-repo volume plugin has been disabled; if necessary, it may be re-enabled by enabling the feature-gate "
+            "`GitRepoVolumeDriver`"
+        )
     return (
         f"podrun has no {volume.kind} volumes, which need a cluster's storage: "
         f"use emptyDir, hostPath, configMap, secret, downwardAPI, projected or image"
@@ -136,8 +139,9 @@ class Volumes:
                 empty_dir.set_up(path, volume.empty_dir, pod, lookup.allocatable())
                 return PreparedVolume(volume.name, path)
             if volume.image is not None:
-                image_volume.set_up(path, lookup.image_layers(volume.image.reference))
-                return PreparedVolume(volume.name, path, read_only=True)
+                layers = lookup.image_layers(volume.image.reference)
+                image_volume.set_up(path, layers)
+                return PreparedVolume(volume.name, path, read_only=True, layers=layers)
         except Unavailable as error:
             raise VolumeError(volume.name, str(error)) from None
         except OSError as error:

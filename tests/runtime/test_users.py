@@ -157,6 +157,20 @@ async def test_the_next_podrund_adopts_a_pod_with_its_user_namespace(machine: Ma
     assert await following.output(pod, "stat -c %u /bin/sh", name="b") == "0\n"
 
 
+async def test_an_image_volume_is_put_together_from_its_layers(machine: Machine, tmp_path: Path) -> None:
+    for name in ("low", "high"):
+        (tmp_path / name / "sub").mkdir(parents=True)
+        (tmp_path / name / "sub" / name).write_text(name)
+    pod = await machine.sandbox(users=IDS)
+    whole = Mount(tmp_path / "low", "/v", read_only=True, layers=(tmp_path / "low", tmp_path / "high"))
+    mounts = (whole, replace(whole, target="/s", sub_path="sub"), replace(whole, target="/f", sub_path="sub/low"))
+    script = "ls /v/sub /s; cat /f; stat -c %u /v /s /f; touch /v/x 2>&1 | grep -c Read-only"
+    output = await machine.output(pod, script, mounts=mounts)
+    assert output.split() == ["/s:", "high", "low", "/v/sub:", "high", "low", "low0", "0", "0", "1"]
+    alone = replace(whole, layers=(tmp_path / "high",))
+    assert await machine.output(pod, "ls /v/sub", mounts=(alone,), name="b") == "high\n"
+
+
 async def test_many_layers_and_pods_on_the_network(machine: Machine, tmp_path: Path) -> None:
     layers = [machine.layer]
     for number in range(150):

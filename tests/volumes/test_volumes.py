@@ -170,7 +170,8 @@ REFUSALS: list[tuple[str, dict[str, Any], str]] = [
     (
         "gitRepo",
         {"gitRepo": {"repository": "r"}},
-        "git-repo volume plugin has been disabled; clone in an init container, into an emptyDir",
+        "git-repo volume plugin has been disabled; if necessary, it may be re-enabled by enabling the feature-gate "
+        "`GitRepoVolumeDriver`",
     ),
 ]
 
