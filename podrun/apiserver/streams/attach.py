@@ -22,10 +22,13 @@ from podrun.apiserver.call import flag
 from podrun.apiserver.streams.channels import ERROR, RESIZE, STDERR, STDIN, STDOUT, Channels, is_websocket
 from podrun.apiserver.streams.descriptors import chunks, take, write_all
 from podrun.apiserver.streams.pods import PodAccess, container_name, reachable
+from podrun.apiserver.streams.spdy_channels import SpdyChannels
+from podrun.apiserver.streams.upgrade import UpgradeRefused, is_spdy
 from podrun.runtime.errors import RuntimeFailure
-from podrun.runtime.service import Session
+from podrun.runtime.service import RuntimeService, Session
 
 Object = dict[str, Any]
+Client = Channels | SpdyChannels
 
 log = logging.getLogger(__name__)
 
@@ -68,20 +71,35 @@ async def _stream(
         container_id = access.container_id(pod["metadata"]["namespace"], name, container, False)
         if container_id is None or not _runs(pod, container):
             raise _Refused(404, f'container not found ("{container}")')
-        if not is_websocket(request):
-            raise bad_request("Upgrade request required: streams are served over WebSocket (v5.channel.k8s.io)")
+        if not is_websocket(request) and not is_spdy(request):
+            raise bad_request("Upgrade request required: streams are served over WebSocket and SPDY/3.1")
     except _Refused as refused:
         return web.Response(status=refused.status, text=str(refused))
-    channels = await Channels.open(request)
+    if is_websocket(request):
+        return await _serve(access.runtime, await Channels.open(request), container_id, wanted, argv)
+    try:
+        opened = await SpdyChannels.open(request, streams=wanted.channels, tty=wanted.tty)
+    except UpgradeRefused as refused:
+        return refused.response
+    try:
+        async with opened:
+            return await _serve(access.runtime, opened, container_id, wanted, argv)
+    except ConnectionError as why:
+        log.debug("a client of %s/%s opened no streams: %s", name, container, why)
+        return opened.response
+
+
+async def _serve(
+    runtime: RuntimeService, channels: Client, container_id: str, wanted: _Wanted, argv: Sequence[str] | None
+) -> web.StreamResponse:
+    """Join a client that has connected to the process it asked for, and say how that ended."""
     status = SUCCESS
     session: Session | None = None
     try:
         if argv is None:
-            session = await access.runtime.attach(
-                container_id, stdin=wanted.stdin, stdout=wanted.stdout, stderr=wanted.stderr
-            )
+            session = await runtime.attach(container_id, stdin=wanted.stdin, stdout=wanted.stdout, stderr=wanted.stderr)
         else:
-            session = await access.runtime.exec(
+            session = await runtime.exec(
                 container_id,
                 argv,
                 tty=wanted.tty,
@@ -105,7 +123,7 @@ async def _stream(
     try:
         await channels.finish(status)
     except ConnectionError:
-        log.debug("the client of %s/%s left before it heard of the end", name, container)
+        log.debug("the client of %s left before it heard of the end", container_id)
     return channels.response
 
 
@@ -114,6 +132,12 @@ class _Wanted:
 
     def __init__(self, stdin: bool, stdout: bool, stderr: bool, tty: bool) -> None:
         self.stdin, self.stdout, self.stderr, self.tty = stdin, stdout, stderr, tty
+
+    @property
+    def channels(self) -> frozenset[int]:
+        """The wanted streams by their numbers."""
+        wanted = ((STDIN, self.stdin), (STDOUT, self.stdout), (STDERR, self.stderr))
+        return frozenset(number for number, asked in wanted if asked)
 
 
 def _wanted(request: web.BaseRequest) -> _Wanted:
@@ -136,7 +160,7 @@ def _runs(pod: Object, container: str) -> bool:
     return False
 
 
-async def _join(channels: Channels, session: Session) -> int:
+async def _join(channels: Client, session: Session) -> int:
     """Carry bytes both ways until the process ends (or the client leaves); its exit code."""
     outputs = [
         asyncio.create_task(_send(channels, channel, descriptor))
@@ -160,7 +184,7 @@ async def _join(channels: Channels, session: Session) -> int:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _drain(channels: Channels, session: Session, outputs: list[asyncio.Task[None]]) -> None:
+async def _drain(channels: Client, session: Session, outputs: list[asyncio.Task[None]]) -> None:
     """Send what the process left in its streams. The tasks stop first: what they had read they have sent."""
     for task in outputs:
         if not task.done():
@@ -171,13 +195,13 @@ async def _drain(channels: Channels, session: Session, outputs: list[asyncio.Tas
             await channels.send(channel, data)
 
 
-async def _send(channels: Channels, channel: int, descriptor: int) -> None:
+async def _send(channels: Client, channel: int, descriptor: int) -> None:
     async for data in chunks(descriptor):
         # Once read it must be sent: the end of the process cancels this task.
         await asyncio.shield(asyncio.ensure_future(channels.send(channel, data)))
 
 
-async def _listen(channels: Channels, session: Session) -> None:
+async def _listen(channels: Client, session: Session) -> None:
     """The client's side: stdin and the terminal's size, until it leaves."""
     while (given := await channels.receive()) is not None:
         if given.channel == STDIN and given.closed:

@@ -84,9 +84,9 @@ class PodPorts:
                     one.close()
                 raise
         if found is None:
-            tried = f"IPv4: {failures[0]} IPv6: {failures[1]}"
+            tried = f"IPv4: {failures[0]} IPv6 {failures[1]}"
             raise PortUnreachable(
-                f'failed to connect to localhost:{port} inside namespace "{self.sandbox_id}": {tried}'
+                f'failed to connect to localhost:{port} inside namespace "{self.sandbox_id}", {tried}'
             )
         return found
 
