@@ -47,7 +47,7 @@ def container_statuses(
         old = before.get(container.name)
         if old is not None and observed.latest(container.name) is None:
             _missing(statuses[container.name], old, waiting, restarting_all, deleted=_deleted(pod))
-    _from_runtime(containers, statuses, observed, before)
+    _from_runtime(pod, containers, statuses, observed, before)
     for container in containers:
         _waiting_again(pod, container, statuses[container.name], observed, init)
     if init:
@@ -111,6 +111,7 @@ def _ended(reason: str, message: str) -> Status:
 
 
 def _from_runtime(
+    pod: Pod,
     containers: Sequence[Container],
     statuses: dict[str, Status],
     observed: Observed,
@@ -126,11 +127,20 @@ def _from_runtime(
             continue
         old = before.get(seen.name)
         if count == 0:
-            status = _converted(seen, container, old, statuses[seen.name])
-            statuses[seen.name] = status
+            statuses[seen.name] = _converted(seen, container, old, statuses[seen.name])
+            if seen.user is not None and pod.spec.security_context.supplemental_groups_policy is not None:
+                statuses[seen.name]["user"] = _user(*seen.user)
         else:
             statuses[seen.name]["lastState"] = _state(seen)
         seen_count[seen.name] = count + 1
+
+
+def _user(uid: int, gid: int, groups: Sequence[int]) -> Status:
+    """Who the process began as, said of pods that choose a supplementalGroupsPolicy.
+
+    A kubelet says it of every container if the runtime told it; that of the recordings' cluster did not.
+    """
+    return {"linux": {"uid": uid, "gid": gid, "supplementalGroups": list(groups)}}
 
 
 def _converted(seen: ContainerSeen, container: Container, old: Mapping[str, Any] | None, default: Status) -> Status:

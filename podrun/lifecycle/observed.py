@@ -73,6 +73,8 @@ class ContainerSeen:
     """The image's normalised name, for the status."""
     image_id: str = ""
     resources: ActualResources | None = None
+    user: tuple[int, int, tuple[int, ...]] | None = None
+    """uid, gid and supplementary groups its process began with."""
 
     @property
     def status_id(self) -> str:

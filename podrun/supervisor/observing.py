@@ -104,4 +104,5 @@ def _container(
         image=config.annotations.get(SHOWN_IMAGE, config.image),
         image_id=config.annotations.get(SHOWN_IMAGE_ID, config.image_id),
         resources=in_force.get(status.id),
+        user=status.user,
     )

@@ -214,3 +214,17 @@ def test_one_that_was_not_initialized_leaves_its_containers_waiting() -> None:
     made = statuses.finished(two, statuses.generate(two, seen(exited("i", 1)), {}))
     assert "waiting" in made["containerStatuses"][0]["state"]
     assert ["terminated" in s["state"] for s in made["initContainerStatuses"]] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        pytest.param("Strict", {"linux": {"uid": 1, "gid": 2, "supplementalGroups": [2, 3]}}, id="a policy: who it is"),
+        pytest.param(None, None, id="no policy: nothing is said"),
+    ],
+)
+def test_the_user_of_a_container(policy: str | None, expected: Any) -> None:
+    context = {"supplementalGroupsPolicy": policy} if policy else {}
+    observed = seen(replace(running("a"), user=(1, 2, (2, 3))))
+    (status,) = statuses.generate(pod("a", securityContext=context), observed, {})["containerStatuses"]
+    assert status.get("user") == expected
