@@ -49,7 +49,7 @@ _MODULE_OF = {"overlay": "overlay", "mqueue": "", "tmpfs": "", "proc": "", "sysf
 
 def all_checks() -> tuple[Check, ...]:
     """In the order of the report."""
-    return (kernel, file_systems, overlay, network, seccomp, cgroups, firewall, resolver, clock, disk)
+    return (kernel, file_systems, overlay, network, seccomp, cgroups, firewall, resolver, names, clock, disk)
 
 
 def kernel(_: Layout) -> Iterator[Finding]:
@@ -242,6 +242,26 @@ def resolver(_: Layout) -> Iterator[Finding]:
             "/etc/resolv.conf names no server that a pod can reach: pods cannot look up names of the world",
             "name one that is not on 127.0.0.0/8",
         )
+
+
+def names(_: Layout) -> Iterator[Finding]:
+    """How this machine finds names of the cluster, and whether its own name server leaves room for cluster DNS."""
+    if any(_takes_every_address(Path(f"/proc/net/{kind}").read_text()) for kind in ("udp", "tcp")):
+        yield Finding(
+            Level.NOTE,
+            "a name server here takes port 53 of every address: pods would have no cluster DNS",
+            "have it listen at certain addresses only (dnsmasq: bind-interfaces; unbound: interface; bind: listen-on)",
+        )
+    elif shutil.which("resolvectl"):
+        how = "resolvectl dns podrun0 10.96.0.10; resolvectl domain podrun0 '~cluster.local'"
+        yield Finding(Level.OK, f"names of the cluster, also on this machine: {how}")
+    else:
+        yield Finding(Level.OK, "names of the cluster, on this machine: ask the name server 10.96.0.10")
+
+
+def _takes_every_address(table: str) -> bool:
+    """From /proc/net/udp or tcp: whether somebody has port 53 of 0.0.0.0."""
+    return any(line.split()[1:2] == ["00000000:0035"] for line in table.splitlines())
 
 
 def clock(_: Layout) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 
 from podrun.lifecycle.naming import Resolver
-from podrun.network.pods import API_ADDRESS
+from podrun.network.pods import OWN_ADDRESSES
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _UPSTREAMS = Path("/run/systemd/resolve/resolv.conf")
@@ -115,7 +115,7 @@ def addresses() -> tuple[str, ...]:
     for found in psutil.net_if_addrs().values():
         candidates += [entry.address for entry in found if entry.family == socket.AF_INET]
     for address in candidates:
-        if not address.startswith("127.") and address != str(API_ADDRESS):
+        if not address.startswith("127.") and address not in map(str, OWN_ADDRESSES):
             return (address,)
     return ("127.0.0.1",)
 
