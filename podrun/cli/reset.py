@@ -127,17 +127,21 @@ async def _end_pods(layout: Layout) -> None:
 
 
 def _unmount_below(layout: Layout) -> None:
-    """Volumes in memory and the spawner's own mounts, the innermost first."""
+    """Volumes in memory, the innermost first. A disk that somebody mounted at one of the places stays."""
     from podrun.kernel import mounts
     from podrun.kernel.flags import UmountFlags
 
     places = tuple(f"{place}/" for place in (layout.state, layout.run))
-    lines = Path("/proc/self/mountinfo").read_text().splitlines()
-    targets = [line.split(" ")[4].replace("\\040", " ") for line in lines]
-    for target in reversed(targets):
-        if f"{target}/".startswith(places):
+    for target in reversed(_mount_points()):
+        if target.startswith(places):
             with contextlib.suppress(OSError):
                 mounts.umount(target, UmountFlags.DETACH)
+
+
+def _mount_points() -> list[str]:
+    """In the order in which they were mounted."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return [line.split(" ")[4].replace("\\040", " ") for line in lines]
 
 
 def _forget_commands() -> None:
@@ -154,7 +158,8 @@ def _remove_files(layout: Layout) -> list[str]:
     left = []
     for path in (*_log_directories(layout), layout.state, layout.run, layout.etc):
         shutil.rmtree(path, ignore_errors=True)
-        if path.exists():
+        # What somebody mounted there is emptied, and stays.
+        if path.exists() and (any(path.iterdir()) or str(path) not in _mount_points()):
             left.append(str(path))
     layout.daemon_log.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
