@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import time
 
 from podrun.kernel import processes
@@ -12,7 +13,7 @@ from podrun.spawner.loop import Loop, Timer
 from podrun.spawner.protocol import Supervise
 
 _QUICK = 5.0
-"""Seconds; a podrund that lived shorter is started again only after a pause, which doubles."""
+"""Seconds; a podrund that ended by itself after less is started again only after a pause, which doubles."""
 _LONGEST_PAUSE = 5.0
 
 
@@ -54,10 +55,14 @@ class Supervisor:
 
     def _on_end(self, events: int) -> None:
         self._forget()
+        status = 0
         with contextlib.suppress(ChildProcessError):
-            os.waitpid(self.pid, os.WNOHANG)
+            _, status = os.waitpid(self.pid, os.WNOHANG)
         lived = time.monotonic() - self._since
-        self._pause = min(_LONGEST_PAUSE, max(0.1, self._pause * 2)) if lived < _QUICK else 0.0
+        killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+        # Whoever was killed has not failed, and clients wait for the next one.
+        failed = lived < _QUICK and not killed
+        self._pause = min(_LONGEST_PAUSE, max(0.1, self._pause * 2)) if failed else 0.0
         self._timer = self._loop.later(self._pause, self._begin)
 
     def _begin(self) -> None:
