@@ -205,10 +205,6 @@ class TestCopy:
         podrun.kubectl("cp", "living:/tmp/tree", tmp_path / "copy", "-c", "a")
         assert (tmp_path / "copy/deep/leaf").read_text() == "green"
 
-    def test_what_is_not_there(self, living: Pods, podrun: Podrun, tmp_path: Path) -> None:
-        failed = podrun.run("kubectl", "cp", "living:/nowhere", tmp_path / "x", "-c", "a", check=False)
-        assert "No such file or directory" in failed.stdout + failed.stderr
-
 
 class TestDebug:
     def test_sees_the_targets_processes_network_and_volumes(self, pods: Pods, podrun: Podrun) -> None:
