@@ -88,6 +88,7 @@ def main(settings: Settings, layout: Layout, argv: Sequence[str]) -> int:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
     set_name("podrund")
+    heap.return_large()
     os.umask(0o022)
     _raise_descriptor_limit()
     layout.run.mkdir(mode=0o755, parents=True, exist_ok=True)
