@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import Enum
 
 from podrun.api.pod import Container, Pod
@@ -63,6 +65,35 @@ def in_progress(pod: Pod, containers: tuple[ContainerSeen, ...]) -> bool:
         seen.state == "running" and seen.name in by_name and step(by_name[seen.name], pod, seen) is not Step.NONE
         for seen in containers
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Falling:
+    """A memory limit in bytes that is to be lowered, and what is in use; the pod's own has no name."""
+
+    name: str
+    limit: int
+    used: int
+
+    @property
+    def whose(self) -> str:
+        """For messages."""
+        return f'container "{self.name}"' if self.name else "pod"
+
+
+def memory_problem(falling: Sequence[Falling], pod_used: int) -> str:
+    """Why the limits are not lowered now; "" where nothing is in the way (validateMemoryResizeAction).
+
+    A kubelet tells what the whole pod uses also where it speaks of a container.
+    """
+    found = [
+        f"attempting to set {one.whose} memory limit ({one.limit}) below current usage ({pod_used})"
+        for one in falling
+        if one.used >= one.limit
+    ]
+    if not found:
+        return ""
+    return f"cannot decrease memory limits: {found[0] if len(found) == 1 else '[' + ', '.join(found) + ']'}"
 
 
 def event_text(pod: Pod, what: str, generation: int, error: str = "") -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from podrun.api.pod import Container, Pod, Resources
@@ -14,6 +15,7 @@ from podrun.lifecycle import admission, resize
 from podrun.lifecycle.conditions import condition
 from podrun.lifecycle.observed import Observed
 from podrun.runtime.errors import RuntimeFailure
+from podrun.runtime.model import Resources as RuntimeResources
 from podrun.supervisor import configs
 
 if TYPE_CHECKING:
@@ -95,33 +97,53 @@ class Resizing:
         if not observed.sandboxes or not (names or self._pod_differs()):
             return
         runtime, pod = worker.services.runtime, worker.pod
+        sandbox_id = observed.sandboxes[0].id
+        changing = [(c, s.id) for name in names if (c := pod.container(name)) and (s := observed.latest(name))]
         try:
-            await runtime.update_pod_resources(observed.sandboxes[0].id, configs.pod_resources(pod))
-            worker.remembered.resources[POD] = resize.wanted_pod(pod)
-            for name in names:
-                container, seen = pod.container(name), observed.latest(name)
-                if container is None or seen is None:
-                    continue
-                self._refuse_below_use(container, seen.id)
+            self._refuse_below_use(changing, sandbox_id)
+            before, after = self._pod_steps()
+            await runtime.update_pod_resources(sandbox_id, before)
+            for container, container_id in changing:
                 limits = configs.container_resources(container, pod, worker.services.options)
-                await runtime.update_resources(seen.id, limits)
-                worker.remembered.resources[seen.id] = resize.wanted(container, pod)
+                await runtime.update_resources(container_id, limits)
+                worker.remembered.resources[container_id] = resize.wanted(container, pod)
+            await runtime.update_pod_resources(sandbox_id, after)
+            worker.remembered.resources[POD] = resize.wanted_pod(pod)
         except (RuntimeFailure, _InUse) as error:
             self._failed(str(error))
             return
         worker.wake()
 
-    def _refuse_below_use(self, container: Container, container_id: str) -> None:
-        """A memory limit is not lowered below what is in use: the kernel would kill (validateMemoryResizeAction)."""
-        want, have = resize.wanted(container, self._worker.pod), self._worker.remembered.resources.get(container_id)
-        if want.memory_limit is None or have is None or (have.memory_limit or 0) <= want.memory_limit:
-            return
-        used = self._worker.services.runtime.container_statistics(container_id)
-        if used is not None and used.memory_usage >= want.memory_limit:
-            raise _InUse(
-                f'cannot decrease memory limits: attempting to set container "{container.name}" memory limit '
-                f"({want.memory_limit}) below current usage ({used.memory_usage})"
+    def _pod_steps(self) -> tuple[RuntimeResources, RuntimeResources]:
+        """What is written to the pod's own cgroup before its containers' (what grows) and after (what shrinks)."""
+        whole, have = configs.pod_resources(self._worker.pod), self._worker.remembered.resources.get(POD)
+        want = resize.wanted_pod(self._worker.pod)
+        later = RuntimeResources()
+        if have is not None and (want.memory_limit or 0) < (have.memory_limit or 0):
+            whole, later = replace(whole, memory_limit=None), replace(later, memory_limit=whole.memory_limit)
+        if have is not None and (want.cpu_limit or 0) < (have.cpu_limit or 0):
+            whole, later = replace(whole, cpu_quota_us=None), replace(later, cpu_quota_us=whole.cpu_quota_us)
+        return whole, later
+
+    def _refuse_below_use(self, changing: Sequence[tuple[Container, str]], sandbox_id: str) -> None:
+        """No memory limit is lowered below what is in use: the kernel would kill. Raises _InUse."""
+        worker = self._worker
+        runtime, in_force = worker.services.runtime, worker.remembered.resources
+        falling = [
+            resize.Falling(name, want.memory_limit, used.memory_usage)
+            for name, want, have, used in (
+                ("", resize.wanted_pod(worker.pod), in_force.get(POD), runtime.sandbox_statistics(sandbox_id)),
+                *(
+                    (c.name, resize.wanted(c, worker.pod), in_force.get(i), runtime.container_statistics(i))
+                    for c, i in changing
+                ),
             )
+            if used is not None and want.memory_limit is not None and have is not None
+            if have.memory_limit is None or want.memory_limit < have.memory_limit
+        ]
+        whole = runtime.sandbox_statistics(sandbox_id)
+        if problem := resize.memory_problem(falling, whole.memory_usage if whole is not None else 0):
+            raise _InUse(problem)
 
     def _failed(self, message: str) -> None:
         progress = self._state.get(IN_PROGRESS)
