@@ -20,7 +20,7 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import TypeVar
@@ -51,11 +51,32 @@ class UnreadableDatabase(Exception):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Write:
-    """A change on its way to the disk; `done` is resolved with the record once it is durable and visible."""
+    """A change on its way to the disk."""
 
     event: WatchEvent
     generation: int
-    done: asyncio.Future[Record]
+    _waiting: list[asyncio.Future[Record]] = field(default_factory=list)
+
+    async def durable(self) -> Record:
+        """The record, once it is durable and visible; to be called before that. Raises what `fail` is told.
+
+        Who waits is woken before anything that the change itself sets going: a client has its answer first.
+        """
+        waiter: asyncio.Future[Record] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        return await waiter
+
+    def succeed(self) -> None:
+        """It is durable and visible."""
+        for waiter in self._waiting:
+            if not waiter.done():
+                waiter.set_result(self.event.record)
+
+    def fail(self, error: Exception) -> None:
+        """It will never be."""
+        for waiter in self._waiting:
+            if not waiter.done():
+                waiter.set_exception(error)
 
 
 Row = TypeVar("Row")

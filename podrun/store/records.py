@@ -54,7 +54,7 @@ class Record:
 
     def _note(self) -> None:
         _parsed.append(self)
-        if len(_parsed) > PARSED_AT_MOST:
+        while len(_parsed) > PARSED_AT_MOST:
             _parsed.popleft().forget()
 
     def forget(self) -> None:

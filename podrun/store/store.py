@@ -200,7 +200,7 @@ class Store:
             if pending:
                 self._journal.hurry()
                 with suppress(ApiError):
-                    await asyncio.shield(pending.done)
+                    await pending.durable()
             raise
         if not events:
             if current is None:
@@ -209,13 +209,13 @@ class Store:
                 return current
             if not patient:
                 self._journal.hurry()
-            return await asyncio.shield(pending.done)
+            return await pending.durable()
         for event in events:
-            write = Write(event, self._generation, asyncio.get_running_loop().create_future())
+            write = Write(event, self._generation)
             self._accepted = event.version
             self._pending[key] = write
             self._journal.append(write, patient=patient)
-        return await asyncio.shield(write.done)
+        return await write.durable()
 
     def _latest(self, key: Key) -> Record | None:
         pending = self._pending.get(key)
@@ -289,9 +289,8 @@ class Store:
                 del self._pending[key]
             if error is None:
                 self._publish(write)
-            elif not write.done.done():
-                write.done.set_exception(internal_error(f"the change could not be stored: {error}"))
-                write.done.exception()  # seen: nobody need be waiting any more
+            else:
+                write.fail(internal_error(f"the change could not be stored: {error}"))
         if error is not None and writes[-1].generation == self._generation:
             # What is queued behind stands on the states that failed: the journal refuses it by its generation.
             self._generation += 1
@@ -303,13 +302,12 @@ class Store:
         self.resource_version = event.version
         self._show(event.key, None if event.type == "DELETED" else event.record)
         self._log.append(event)
+        write.succeed()
         for handler in list(self._handlers.get(event.key.resource, ())):
             handler(event)
         for watch, namespace in list(self._watches.get(event.key.resource, {}).items()):
             if namespace is None or namespace == event.key.namespace:
                 watch.offer(event)
-        if not write.done.done():
-            write.done.set_result(event.record)
         if event.before is not None:
             event.before.forget()
 
