@@ -179,7 +179,9 @@ class Sync:
         if actions.create_sandbox:
             sandbox = asyncio.ensure_future(self._make_sandbox(actions.attempt))
             if self._volumes is None:
-                await asyncio.sleep(0)  # its request goes out, and the volumes are made while it is carried out
+                for _ in range(2):  # for it, and the work in it that cannot be cancelled, to begin
+                    await asyncio.sleep(0)
+                # Its request has gone out: the volumes are made while it is carried out.
                 await self._prepare_beside(sandbox)
             made = await sandbox
             if made is None:
