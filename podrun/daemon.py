@@ -43,6 +43,7 @@ from podrun.controllers.scheduling import Scheduler
 from podrun.controllers.service_names import StoreView
 from podrun.controllers.service_network import ServiceNetwork
 from podrun.controllers.slices import SliceIndex
+from podrun.controllers.tainting import TaintController
 from podrun.images.store import ImageStore
 from podrun.kernel import heap
 from podrun.kernel.processes import set_name
@@ -218,6 +219,9 @@ class _Daemon:
         scheduler = Scheduler(store, recorder, settings.node, bound=supervisor.meet)
         scheduler.start()
         stack.push_async_callback(scheduler.stop)
+        taints = TaintController(store, recorder, settings.node)
+        taints.start()
+        stack.push_async_callback(taints.stop)
 
         await self._serve(server, stack)
         await self._serve_names(StoreView(store, slices), stack)
