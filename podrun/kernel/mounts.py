@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
+from collections.abc import Iterator, Sequence
 from ctypes import c_char_p, c_int, c_size_t, c_uint, c_ulong, c_void_p
 
 from podrun.kernel.calls import Call, bytes_of
@@ -24,6 +26,7 @@ _fsconfig = Call("fsconfig", c_int, c_uint, c_char_p, c_void_p, c_int)
 _fsmount = Call("fsmount", c_int, c_uint, c_uint)
 _mount_setattr = Call("mount_setattr", c_int, c_char_p, c_uint, c_void_p, c_size_t)
 
+_ROOM_FOR_OPTIONS = 4000
 _FSOPEN_CLOEXEC = 1
 _FSMOUNT_CLOEXEC = 1
 _SET_FLAG, _SET_STRING, _CREATE = 0, 1, 6
@@ -50,6 +53,22 @@ def mount(source: str, target: str, kind: str, flags: MountFlags = MountFlags.NO
 def escaped(path: str) -> str:
     """A path in overlayfs's options, where `:` `,` and backslash are signs of their own."""
     return path.replace("\\", "\\\\").replace(":", "\\:").replace(",", "\\,")
+
+
+@contextlib.contextmanager
+def lower_layers(layers: Sequence[str], others: Sequence[str] = ()) -> Iterator[str]:
+    """Overlay options with these layers (topmost first) and `others`, to be used inside the block.
+
+    mount(2) takes one page of options: where their paths do not fit, layers are named by open descriptors.
+    """
+    lower = ":".join(map(escaped, layers))
+    with contextlib.ExitStack() as opened:
+        if len(lower) + sum(map(len, others)) > _ROOM_FOR_OPTIONS:
+            numbers = [os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for path in layers]
+            for number in numbers:
+                opened.callback(os.close, number)
+            lower = ":".join(f"/proc/self/fd/{number}" for number in numbers)
+        yield ",".join([f"lowerdir={lower}", *others])
 
 
 def umount(target: str, flags: UmountFlags = UmountFlags.NONE) -> None:

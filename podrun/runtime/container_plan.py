@@ -289,8 +289,16 @@ def _seccomp(security: Security) -> Seccomp | None:
     if security.privileged or security.seccomp == "Unconfined":
         return None
     if isinstance(security.seccomp, Path):
-        try:
-            return Seccomp(seccomp_profile.from_profile(json.loads(security.seccomp.read_bytes())))
-        except OSError as error:
-            raise ValueError(f"seccomp profile {security.seccomp}: {error.strerror}") from None
+        return Seccomp(local_profile(security.seccomp))
     return Seccomp(seccomp_profile.runtime_default(_granted(security)))
+
+
+def local_profile(path: Path) -> bytes:
+    """The filter of a Localhost profile. Raises ValueError in containerd's words."""
+    try:
+        return seccomp_profile.from_profile(json.loads(path.read_bytes()))
+    except OSError as error:
+        words = (error.strerror or str(error)).lower()
+        raise ValueError(f'cannot load seccomp profile "{path}": open {path}: {words}') from None
+    except ValueError as error:
+        raise ValueError(f'decoding seccomp profile failed "{path}": {error}') from None

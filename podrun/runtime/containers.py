@@ -30,7 +30,7 @@ from podrun.runtime.identity import Identity
 from podrun.runtime.limits import limits_of
 from podrun.runtime.model import ContainerConfig, ContainerStatus, Event, Resources, State
 from podrun.runtime.passing import Passing
-from podrun.runtime.preparing import identity_of, mount_points, open_volumes
+from podrun.runtime.preparing import check_security, identity_of, mount_points, open_volumes
 from podrun.runtime.records import ContainerRecord, Records
 from podrun.runtime.sandboxes import Sandbox, Sandboxes
 from podrun.runtime.skeleton import Skeletons
@@ -77,6 +77,7 @@ class Containers:
     def create(self, sandbox: Sandbox, config: ContainerConfig) -> str:
         """Raises CreateFailed (ConfigFailed where the pod's own words are at fault)."""
         who = identity_of(config)
+        check_security(config.security)
         container_id = secrets.token_hex(32)
         env = container_plan.environment(config, sandbox.config, who.home, _hostname(sandbox))
         status = ContainerStatus(

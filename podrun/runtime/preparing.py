@@ -8,10 +8,10 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from podrun.runtime import identity, image_files, volumes
+from podrun.runtime import container_plan, identity, image_files, volumes
 from podrun.runtime.errors import CreateFailed
 from podrun.runtime.identity import Identity, UnknownIdentity
-from podrun.runtime.model import ContainerConfig, User
+from podrun.runtime.model import ContainerConfig, Security, User
 
 
 def identity_of(config: ContainerConfig) -> Identity:
@@ -33,6 +33,15 @@ def _identity(user: User, layers: Sequence[Path]) -> Identity:
             return ""
 
     return identity.resolve(user, read)
+
+
+def check_security(security: Security) -> None:
+    """Raises CreateFailed where what it names on this machine cannot be used."""
+    if isinstance(security.seccomp, Path) and not security.privileged:
+        try:
+            container_plan.local_profile(security.seccomp)
+        except ValueError as error:
+            raise CreateFailed(f"failed to create containerd container: {error}") from None
 
 
 def open_volumes(config: ContainerConfig, users: int | None) -> tuple[int, ...]:

@@ -19,8 +19,6 @@ from podrun.kernel.flags import Clone, MountAttr, MountFlags, UmountFlags
 from podrun.spawner import plan, user_steps
 from podrun.spawner.plan import Step
 
-_ROOM_FOR_OPTIONS = 4000
-"""mount(2) takes a page of options; a longer list of layers is named by descriptors."""
 _NETLINK_ERROR, _NETLINK_DONE, _NEEDS_ACK, _HAS_ATTRIBUTES, _CAPPED = 2, 3, 0x4, 0x200, 0x100
 _SOL_NETLINK, _NETLINK_EXT_ACK = 270, 11
 
@@ -148,19 +146,11 @@ def _sysctl(step: plan.Sysctl, context: Context) -> None:
 
 
 def _overlay(step: plan.Overlay, context: Context) -> None:
-    lower = ":".join(mounts.escaped(path) for path in reversed(step.lower))
     rest = list(step.options)
     if step.upper:
         rest += [f"upperdir={mounts.escaped(step.upper)}", f"workdir={mounts.escaped(step.work)}"]
-    opened: list[int] = []
-    if len(lower) + sum(map(len, rest)) > _ROOM_FOR_OPTIONS:
-        opened = [os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for path in reversed(step.lower)]
-        lower = ":".join(f"/proc/self/fd/{descriptor}" for descriptor in opened)
-    try:
-        mounts.mount("overlay", step.target, "overlay", step.flags, ",".join([f"lowerdir={lower}", *rest]))
-    finally:
-        for descriptor in opened:
-            os.close(descriptor)
+    with mounts.lower_layers(step.lower[::-1], rest) as options:
+        mounts.mount("overlay", step.target, "overlay", step.flags, options)
 
 
 def _root(step: plan.Root, context: Context) -> None:

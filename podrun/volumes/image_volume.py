@@ -19,13 +19,8 @@ def set_up(path: Path, layers: tuple[Path, ...]) -> None:
         return
     below = path.with_name(f".{path.name}.below")
     below.mkdir(exist_ok=True)
-    lower = ":".join(_escaped(str(layer)) for layer in (*reversed(layers), below))
     if not layers:
         mounts.mount(str(below), str(path), "", MountFlags.BIND)
         return
-    mounts.mount("overlay", str(path), "overlay", MountFlags.RDONLY, f"lowerdir={lower}")
-
-
-def _escaped(path: str) -> str:
-    """A directory in an overlay's option: colons, commas and backslashes mean something there."""
-    return "".join(f"\\{char}" if char in "\\:," else char for char in path)
+    with mounts.lower_layers([str(layer) for layer in (*reversed(layers), below)]) as options:
+        mounts.mount("overlay", str(path), "overlay", MountFlags.RDONLY, options)

@@ -1,6 +1,7 @@
 """A container's life: root, user, bounds, exit, failure; each on the real kernel."""
 
 import asyncio
+import json
 import signal
 import time
 from pathlib import Path
@@ -268,3 +269,43 @@ async def test_what_is_not_there_is_not_found(machine: Machine) -> None:
         machine.runtime.status("nothing")
     await machine.runtime.remove_container("nothing")
     await machine.runtime.remove_sandbox("nothing")
+
+
+async def test_an_image_of_many_layers(machine: Machine, tmp_path: Path) -> None:
+    layers = [machine.layer]
+    for number in range(126):
+        layers.append(tmp_path / f"a-layer-whose-path-is-long-{number}")
+        layers[-1].mkdir()
+        (layers[-1] / f"file{number}").touch()
+    pod = await machine.sandbox()
+    assert await machine.output(pod, "ls / | grep -c file", layers=tuple(layers)) == "126\n"
+
+
+async def test_a_seccomp_profile_of_the_machine(machine: Machine, tmp_path: Path) -> None:
+    profile = tmp_path / "no-mkdir.json"
+    calls = [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO"}]
+    profile.write_text(json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": calls}))
+    pod = await machine.sandbox()
+    output = await machine.output(pod, "mkdir /x 2>&1; id -u", security=Security(seccomp=profile))
+    assert output == "mkdir: can't create directory '/x': Operation not permitted\n0\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (None, 'cannot load seccomp profile "{0}": open {0}: no such file or directory'),
+        ("{nonsense", 'decoding seccomp profile failed "{0}": '),
+        ('{"defaultAction": "SCMP_ACT_DANCE"}', 'decoding seccomp profile failed "{0}": '),
+    ],
+)
+async def test_a_seccomp_profile_that_cannot_be_used_is_refused_at_create(
+    machine: Machine, tmp_path: Path, content: str | None, why: str
+) -> None:
+    profile = tmp_path / "profile.json"
+    if content is not None:
+        profile.write_text(content)
+    pod = await machine.sandbox()
+    with pytest.raises(CreateFailed) as caught:
+        await machine.create(pod, "true", security=Security(seccomp=profile))
+    assert caught.value.message.startswith("failed to create containerd container: " + why.format(profile))
+    assert machine.runtime.containers() == []

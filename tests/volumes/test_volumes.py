@@ -312,3 +312,13 @@ async def test_teardown_leaves_nothing_and_follows_no_link(volumes: Volumes, clu
 async def test_a_uid_that_is_a_path_is_not_taken(volumes: Volumes, uid: str) -> None:
     with pytest.raises(ValueError, match="not a uid"):
         await volumes.teardown(uid)
+
+
+async def test_an_image_of_many_layers_is_a_volume_as_well(volumes: Volumes, cluster: Cluster, tmp_path: Path) -> None:
+    layers = tuple(tmp_path / f"a-layer-whose-path-is-long-{number}" for number in range(127))
+    for number, layer in enumerate(layers):
+        layer.mkdir()
+        (layer / str(number)).touch()
+    cluster.layers["many"] = layers
+    prepared = await volumes.prepare(pod_of({"name": "many", "image": {"reference": "many"}}), cluster)
+    assert len(os.listdir(prepared["many"].path)) == len(layers)
