@@ -36,8 +36,8 @@ class Subresource:
 class Kind:
     """A kind of object, and how it is asked for.
 
-    `stored` is False for what is answered at once and kept nowhere (reviews, bindings). `alias_of` names the resource
-    whose objects this one shows in another group's form (events of events.k8s.io).
+    `stored` is False for what is answered at once and kept nowhere (reviews, bindings, metrics). `alias_of` names the
+    resource whose objects this one shows in another group's form (events of events.k8s.io).
     """
 
     plural: str
@@ -124,6 +124,10 @@ def _review(plural: str, kind: str, group: str, *, namespaced: bool = False) -> 
     return Kind(plural, kind, group, namespaced=namespaced, verbs=("create",), stored=False)
 
 
+def _measured(plural: str, kind: str, *, namespaced: bool) -> Kind:
+    return Kind(plural, kind, "metrics.k8s.io", "v1beta1", namespaced=namespaced, verbs=("get", "list"), stored=False)
+
+
 _ROWS = (
     Kind("bindings", "Binding", verbs=("create",), stored=False),
     Kind("configmaps", "ConfigMap", short_names=("cm",)),
@@ -168,6 +172,8 @@ _ROWS = (
     ),
     Kind("runtimeclasses", "RuntimeClass", "node.k8s.io", namespaced=False),
     Kind("priorityclasses", "PriorityClass", "scheduling.k8s.io", namespaced=False, short_names=("pc",)),
+    _measured("nodes", "NodeMetrics", namespaced=False),
+    _measured("pods", "PodMetrics", namespaced=True),
 )
 
 KINDS: Mapping[str, Kind] = {row.resource: row for row in _ROWS}

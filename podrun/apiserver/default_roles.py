@@ -26,6 +26,7 @@ _VIEW = [
     _rule(_READ, [""], "bindings", "namespaces", "namespaces/status", "pods/log", "pods/status"),
     _rule(_READ, ["", "events.k8s.io"], "events"),
     _rule(_READ, ["discovery.k8s.io"], "endpointslices"),
+    _rule(_READ, ["metrics.k8s.io"], "nodes", "pods"),
 ]
 _EDIT = [
     *_VIEW,

@@ -30,7 +30,7 @@ from podrun.api.errors import (
     unknown_resource,
 )
 from podrun.api.kinds import BY_PATH, Kind
-from podrun.apiserver import discovery, health
+from podrun.apiserver import discovery, health, resource_metrics
 from podrun.apiserver.answers import refusal
 from podrun.apiserver.authentication import Authenticator, impersonated
 from podrun.apiserver.authorization import Authorizer
@@ -88,6 +88,7 @@ class ApiServer:
         self._writes = Writes(Registry(store, self._authorizer))
         self._documents = Documents(self.signer, address)
         self._subresources = Subresources(self._writes, self.signer, self._authenticator, self._authorizer, pods)
+        self._metrics = resource_metrics.ResourceMetrics(store)
         self._tls: ssl.SSLContext | None = None
         self._runner: web.AppRunner | None = None
         self._streams: set[asyncio.Task[Any]] = set()
@@ -218,6 +219,8 @@ class ApiServer:
             form = Form(form.media_type, form.shape, form.version, pretty=True)
         call = Call(request, info, user, kind, form)
         if not kind.stored:
+            if kind.group == resource_metrics.GROUP:
+                return await self._metrics.answer(call, self.pods)
             return await self._subresources.create_virtual(call)
         try:
             return await self._verb(call)

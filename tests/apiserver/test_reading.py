@@ -200,17 +200,18 @@ async def test_discovery_says_the_same_twice(client: Client) -> None:
     accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"
     _, headers, core = await client.full("GET", "/api", Accept=accept)
     assert headers["Content-Type"] == "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
-    groups = (await client.call("GET", "/apis", Accept=accept))[1]
+    others = (await client.call("GET", "/apis", Accept=accept))[1]
     aggregated = {
         (group["metadata"].get("name", ""), resource["resource"], *resource["verbs"])
-        for document in (core, groups)
+        for document in (core, others)
         for group in document["items"]
         for version in group["versions"]
         for resource in version["resources"]
     }
     legacy = set()
     listed = (await client.call("GET", "/apis"))[1]["groups"]
-    for path, group in [("/api/v1", ""), *((f"/apis/{one['name']}/v1", one["name"]) for one in listed)]:
+    groups = [(f"/apis/{one['preferredVersion']['groupVersion']}", one["name"]) for one in listed]
+    for path, group in [("/api/v1", ""), *groups]:
         for resource in (await client.call("GET", path))[1]["resources"]:
             if "/" not in resource["name"]:
                 legacy.add((group, resource["name"], *resource["verbs"]))
