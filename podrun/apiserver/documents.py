@@ -17,6 +17,12 @@ from podrun.apiserver.tokens import TokenSigner
 
 Object = dict[str, Any]
 
+ISSUER_PATH = "/.well-known/openid-configuration"
+KEYS_PATH = "/openid/v1/jwks"
+_KEYS_CACHE = "public, max-age=3600"
+"""For how long others may go by the keys that they have read (Kubernetes' routes/openidmetadata.go)."""
+_REST = ("/openapi/v2", "/openapi/v3", KEYS_PATH, "/version")
+
 
 class Documents:
     """Everything that is read and is no object. `address` is where clients reach the server (host:port)."""
@@ -48,8 +54,10 @@ class Documents:
             return web.Response(body=openapi_v2.document(), headers={"Content-Type": openapi_v2.MEDIA_TYPE})
         elif path.startswith("/openapi/v3/"):
             return _openapi_answer(request, path.removeprefix("/openapi/v3/"))
-        elif path == "/.well-known/openid-configuration":
-            found = self._issuer()
+        elif path == ISSUER_PATH:
+            return _send(self._issuer(), cache=_KEYS_CACHE)
+        elif path == KEYS_PATH:
+            return _send(self._signer.public_keys(), media_type="application/jwk-set+json", cache=_KEYS_CACHE)
         elif path == "":
             found = {"paths": _paths()}
         if found is None:
@@ -57,9 +65,11 @@ class Documents:
         return _send(found)
 
     def _issuer(self) -> Object:
+        # Whoever reads this has reached the server by the issuer's name, so the keys are there too: in a pod, say,
+        # where the address that clients on the host use leads nowhere.
         return {
             "issuer": self._signer.issuer,
-            "jwks_uri": f"https://{self._address}/openid/v1/jwks",
+            "jwks_uri": f"{self._signer.issuer}{KEYS_PATH}",
             "response_types_supported": ["id_token"],
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["ES256"],
@@ -84,7 +94,7 @@ def _paths() -> list[str]:
         for group, versions in discovery.groups().items()
         for path in (f"/apis/{group}", *(f"/apis/{group}/{version}" for version in versions))
     ]
-    return ["/api", "/api/v1", "/apis", *sorted(group_paths), *health.CHECKS, "/openapi/v3", "/version"]
+    return [ISSUER_PATH, "/api", "/api/v1", "/apis", *sorted(group_paths), *health.CHECKS, *_REST]
 
 
 def _group_versions() -> dict[str, tuple[str, str]]:
@@ -133,6 +143,6 @@ def _openapi_answer(request: web.Request, path: str) -> web.StreamResponse:
     return response
 
 
-def _send(value: Object, *, media_type: str = JSON) -> web.Response:
-    headers = {"Content-Type": media_type, "Cache-Control": "no-cache, private"}
+def _send(value: Object, *, media_type: str = JSON, cache: str = "no-cache, private") -> web.Response:
+    headers = {"Content-Type": media_type, "Cache-Control": cache}
     return web.Response(body=orjson.dumps(value) + b"\n", headers=headers)

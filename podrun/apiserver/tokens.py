@@ -107,6 +107,13 @@ class TokenSigner:
         signature = first.to_bytes(_COORDINATE, "big") + second.to_bytes(_COORDINATE, "big")
         return f"{signed}.{_encode(signature)}"
 
+    def public_keys(self) -> Object:
+        """The key that tokens are checked with, as a JSON Web Key Set (RFC 7517), for others who check them."""
+        numbers = self._public.public_numbers()
+        x, y = (_encode(number.to_bytes(_COORDINATE, "big")) for number in (numbers.x, numbers.y))
+        key = {"use": "sig", "kty": "EC", "kid": self.key_id, "crv": "P-256", "alg": "ES256", "x": x, "y": y}
+        return {"keys": [key]}
+
     def check(self, token: str, *, now: float | None = None) -> Claims:
         """The claims of a token that is good at this moment; raises InvalidToken. Audiences are not judged."""
         claims = self._checked.get(token) or self._verify(token)

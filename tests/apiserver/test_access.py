@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import json
 import time
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from podrun.apiserver import pki
 from podrun.apiserver.server import unix_listener
@@ -154,6 +159,30 @@ def test_tokens_end_and_cannot_be_changed(served_key: bytes) -> None:
     bound = signer.issue(account, [], 600, bound=Bound("Pod", "p", "x"), now=now)
     with pytest.raises(InvalidToken, match="pod"):
         signer.check(bound, now=now)
+
+
+async def test_others_can_check_tokens_with_the_published_keys(client: Client, stranger: Client) -> None:
+    code, headers, issuer = await client.full("GET", "/.well-known/openid-configuration")
+    assert (code, headers["Content-Type"]) == (200, "application/json")
+    assert issuer["jwks_uri"] == f"{issuer['issuer']}/openid/v1/jwks"
+    code, headers, keys = await client.full("GET", "/openid/v1/jwks")
+    assert (code, headers["Content-Type"]) == (200, "application/jwk-set+json")
+    assert headers["Cache-Control"] == "public, max-age=3600"
+    made = await client.make("/api/v1/namespaces/default/serviceaccounts/default/token", {"spec": {}})
+    head, body, signature = made["status"]["token"].split(".")
+    (key,) = (one for one in keys["keys"] if one["kid"] == json.loads(_decoded(head))["kid"])
+    assert (key["kty"], key["crv"], key["alg"], key["use"]) == ("EC", "P-256", "ES256", "sig")
+    x, y, r, s = (
+        int.from_bytes(part, "big")
+        for part in (_decoded(key["x"]), _decoded(key["y"]), _decoded(signature)[:32], _decoded(signature)[32:])
+    )
+    public = ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1()).public_key()
+    public.verify(encode_dss_signature(r, s), f"{head}.{body}".encode(), ec.ECDSA(hashes.SHA256()))
+    assert (await stranger.call("GET", "/openid/v1/jwks"))[0] == 403
+
+
+def _decoded(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
 @pytest.fixture
