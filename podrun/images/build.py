@@ -6,7 +6,8 @@ import asyncio
 import hashlib
 import json
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,10 @@ from podrun.images.disk import remove_tree
 from podrun.images.layers import Layers, Piece
 from podrun.images.manifests import architecture
 from podrun.images.model import OnProgress, Progress
-from podrun.images.recipe import LayerRecipe, Recipe, RecipeError
+from podrun.images.recipe import Applets, LayerRecipe, Recipe, RecipeError
 from podrun.images.tree import EPOCH, Node, Tree
 
-_FORM = "2"
+_FORM = "3"
 """Goes into every key: to be raised when the same recipe would come out differently."""
 
 
@@ -98,6 +99,7 @@ class Builder:
         for path, text in layer.programs.items():
             tree.put(path, Node(0o755, text.encode()))
         if layer.applets is not None:
+            _rename_applets(tree, layer.applets, scratch)
             for name in await _applets(tree, layer.applets.busybox):
                 path = f"{layer.applets.directory}/{name}"
                 if path not in tree:
@@ -117,15 +119,50 @@ class Builder:
         return diff_id
 
 
+def _rename_applets(tree: Tree, applets: Applets, scratch: Path) -> None:
+    """In a copy: the tree's own content may be the program that is installed on this machine."""
+    program = _program(tree, applets.busybox)
+    node = tree.get(applets.busybox)
+    if not applets.renamed or node is None:
+        return
+    copy = scratch / "renamed"
+    copy.write_bytes(renamed_applets(program.read_bytes(), applets.renamed))
+    copy.chmod(0o700)  # it is asked for its applets before it is packed
+    tree.put(applets.busybox, replace(node, content=copy))
+
+
+def renamed_applets(program: bytes, names: Mapping[str, str]) -> bytes:
+    """A busybox with other names in its table of applets, which is sorted and whose entries end with a NUL.
+
+    Raises RecipeError where a name is not in the table once, or its new name does not fit there.
+    """
+    for old, new in names.items():
+        entry = b"\0" + old.encode() + b"\0"
+        at = program.find(entry) + 1
+        if not at or program.find(entry, at) >= 0:
+            raise RecipeError(f"applets: {old} is not the name of one applet")
+        before = program[program.rfind(b"\0", 0, at - 1) + 1 : at - 1]
+        end = at + len(old) + 1
+        after = program[end : program.find(b"\0", end)]
+        if len(new) != len(old) or not before < new.encode() < after:
+            raise RecipeError(f"applets: {new} does not fit in the place of {old}")
+        program = program[:at] + new.encode() + program[end - 1 :]
+    return program
+
+
+def _program(tree: Tree, path: str) -> Path:
+    node = tree.get(path)
+    if node is None or not isinstance(node.content, Path):
+        raise RecipeError(f"applets: the layer has no program {path}")
+    return node.content
+
+
 async def _applets(tree: Tree, busybox: str) -> list[str]:
     """The names that a busybox answers to, as it says itself."""
-    node = tree.get(busybox)
-    if node is None or not isinstance(node.content, Path):
-        raise RecipeError(f"applets: the layer has no program {busybox}")
     process = await asyncio.create_subprocess_exec(
         "busybox",  # it goes by the name it is called with
         "--list",
-        executable=node.content,
+        executable=_program(tree, busybox),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
     )

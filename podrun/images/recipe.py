@@ -60,6 +60,9 @@ class Applets(Part):
 
     busybox: AbsolutePath
     directory: AbsolutePath
+    renamed: dict[str, str] = {}
+    """Applet -> another name of the same length in the program's table. Debian's busybox sh runs an applet before it
+    looks for a program of that name: a script can only take an applet's place where the applet is called otherwise."""
 
 
 class LayerRecipe(Part):

@@ -15,10 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from podrun.images import debian, golang
+from podrun.images import build, debian, golang
 from podrun.images.model import Image, Progress, Source
-from podrun.images.recipe import RecipeError, read
+from podrun.images.recipe import Applets, RecipeError, read
 from podrun.images.store import ImageStore
+from podrun.images.tree import Node, Tree
 from tests.conftest import IMAGE_SOURCES, shipped_images
 from tests.images.registries import free_port
 
@@ -291,3 +292,40 @@ async def test_what_is_built_and_unchanged_needs_no_packages(
 
     monkeypatch.setattr(debian, "_run", unreachable)
     assert await store.build(recipe) == image
+
+
+TABLE = b"code\0mv\0nameif\0nc\0netstat\0nl\0data"
+
+
+def test_an_applet_is_renamed_in_its_place() -> None:
+    assert build.renamed_applets(TABLE, {"nc": "nd"}) == TABLE.replace(b"\0nc\0", b"\0nd\0")
+    assert build.renamed_applets(TABLE, {}) == TABLE
+
+
+@pytest.mark.parametrize(
+    ("why", "names", "message"),
+    [
+        ("there is no such applet", {"wget": "wgeu"}, "wget is not the name of one applet"),
+        ("the table would not be sorted", {"nc": "nz"}, "nz does not fit in the place of nc"),
+        ("the name is taken", {"nc": "nl"}, "nl does not fit in the place of nc"),
+        ("the name is longer", {"nc": "ncc"}, "ncc does not fit in the place of nc"),
+    ],
+)
+def test_an_applet_that_cannot_be_renamed(why: str, names: dict[str, str], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        build.renamed_applets(TABLE, names)
+
+
+def test_the_program_that_is_installed_here_stays_as_it_is(tmp_path: Path) -> None:
+    installed = tmp_path / "busybox"
+    installed.write_bytes(TABLE)
+    tree = Tree()
+    tree.put("/bin/busybox", Node(0o755, installed))
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    build._rename_applets(tree, Applets(busybox="/bin/busybox", directory="/bin", renamed={"nc": "nd"}), scratch)
+    assert installed.read_bytes() == TABLE
+    node = tree.get("/bin/busybox")
+    assert node is not None
+    assert isinstance(node.content, Path)
+    assert b"\0nd\0" in node.content.read_bytes()

@@ -130,7 +130,7 @@ def test_what_is_not_there_is_said_at_once(client: Pods) -> None:
 @pytest.mark.parametrize(
     ("image", "script"),
     [
-        ("busybox:1.36", "until /bin/nc -z db 5432; do sleep 0.1; done"),
+        ("busybox:1.36", "until nc -z db 5432; do sleep 0.1; done"),
         ("busybox:1.36", "until nslookup db.default.svc.cluster.local; do sleep 0.1; done"),
         ("toolbox", 'until [ -n "$(dig +short +search db)" ]; do sleep 0.1; done'),
     ],
