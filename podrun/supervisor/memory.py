@@ -29,7 +29,7 @@ class Remembered:
     verdicts: dict[Role, dict[str, Verdict]] = field(default_factory=lambda: {role: {} for role in Role})
     resources: dict[str, ActualResources] = field(default_factory=dict)
     resize: dict[str, Any] = field(default_factory=dict)
-    """The resize conditions that hold, by type."""
+    """The resize conditions that hold, by type, and what has been allocated to the pod."""
 
 
 class Memory:

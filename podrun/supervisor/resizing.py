@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PENDING, IN_PROGRESS = "PodResizePending", "PodResizeInProgress"
+ALLOCATED = "allocated"
+"""Where what the pod has been given is remembered, beside the conditions."""
 POD = "pod"
 """Where the pod's own resources in force are remembered, beside those of containers by id."""
 
@@ -33,6 +35,8 @@ class Resizing:
 
     def __init__(self, worker: PodWorker) -> None:
         self._worker = worker
+        self.behind = False
+        """Whether the pod asked for something else while podrund was away."""
 
     @property
     def _state(self) -> dict[str, Any]:
@@ -56,11 +60,24 @@ class Resizing:
         generation = wanted.metadata.generation
         if lacking is not None:
             self._pending(wanted, "Deferred", lacking, generation)
-            return _with_resources(wanted, before)
+            return _with_resources(wanted, dict(_resources(before)))
         self._state.pop(PENDING, None)
+        self._keep(wanted)
         self._state[IN_PROGRESS] = {**condition(IN_PROGRESS, True), "observedGeneration": generation}
         self._worker.tell("Normal", "ResizeStarted", resize.event_text(wanted, "started", generation))
         return wanted
+
+    def restored(self, pod: Pod) -> Pod:
+        """The pod with what was allocated to it before podrund was started anew."""
+        kept = self._state.get(ALLOCATED)
+        if kept is None:
+            return pod
+        made = _with_resources(pod, {name: Resources.model_validate(value) for name, value in kept.items()})
+        self.behind = made != pod
+        return made
+
+    def _keep(self, pod: Pod) -> None:
+        self._state[ALLOCATED] = {name: r.model_dump() for name, r in _resources(pod) if r is not None}
 
     def _pending(self, wanted: Pod, reason: str, message: str, generation: int) -> None:
         now = {**condition(PENDING, True, reason, message), "observedGeneration": generation}
@@ -74,6 +91,7 @@ class Resizing:
     def begun(self) -> None:
         """The pod's cgroup has been made as it is specified now."""
         self._worker.remembered.resources[POD] = resize.wanted_pod(self._worker.pod)
+        self._keep(self._worker.pod)
 
     def _pod_differs(self) -> bool:
         have = self._worker.remembered.resources.get(POD)
@@ -167,9 +185,8 @@ def _resources(pod: Pod) -> list[tuple[str, Resources | None]]:
     return [("", pod.spec.resources), *((c.name, c.resources) for c in everyone)]
 
 
-def _with_resources(pod: Pod, other: Pod) -> Pod:
-    """`pod` with the containers' resources of `other`."""
-    old = dict(_resources(other))
+def _with_resources(pod: Pod, old: Mapping[str, Resources | None]) -> Pod:
+    """`pod` with these resources of containers, and its own under no name."""
 
     def kept(containers: Sequence[Container]) -> tuple[Container, ...]:
         return tuple(c.model_copy(update={"resources": old.get(c.name, c.resources)}) for c in containers)
@@ -178,7 +195,7 @@ def _with_resources(pod: Pod, other: Pod) -> Pod:
         update={
             "containers": kept(pod.spec.containers),
             "init_containers": kept(pod.spec.init_containers),
-            "resources": old[""],
+            "resources": old.get("", pod.spec.resources),
         }
     )
     return pod.model_copy(update={"spec": spec})

@@ -49,6 +49,9 @@ class Supervisor:
         services.recorder.start()
         for obj in services.store.list("pods"):
             self.meet(obj)
+        for worker in list(self._workers.values()):
+            if worker.resizing.behind and (found := self._object(worker)) is not None:
+                worker.consider(found)
         await self._bury_strangers()
         for resource, handler in (
             ("pods", self._on_pod),

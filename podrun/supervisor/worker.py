@@ -73,6 +73,7 @@ class PodWorker:
         self.probes = PodProbes(services, self.remembered, self.wake, adopted=adopted)
         self.messages = observing.Messages(services.termination_message)
         self.resizing = Resizing(self)
+        self.pod = self.resizing.restored(self.pod)
         self._sync = Sync(self)
         self._refresh_timer: asyncio.TimerHandle | None = None
         self._refreshing: asyncio.Task[None] | None = None

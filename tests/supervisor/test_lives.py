@@ -396,11 +396,35 @@ async def test_a_resize_that_does_not_fit_waits_until_another_pod_has_ended(hous
         "Node didn't have enough resource: cpu, requested: 1500, used: 1000, capacity: 2000",
     )
     assert house.pod["status"]["containerStatuses"][0]["resources"] == {"requests": {"cpu": "500m"}}
+    await house.supervisor.stop()
+    house.supervisor = house.make()
+    await house.supervisor.start()
+    await asyncio.sleep(1)
+    assert house.pod["status"]["containerStatuses"][0]["resources"] == {"requests": {"cpu": "500m"}}
+    assert "ResizeStarted" not in [reason for reason, _, _ in house.events()]
     ending = {"deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": 1}
     await house.store.modify("pods", "n", "o", lambda obj: {**obj, "metadata": {**obj["metadata"], **ending}})
     await asyncio.sleep(3)
     assert house.pod["status"]["containerStatuses"][0]["resources"] == {"requests": {"cpu": "1500m"}}
     assert "ResizeCompleted" in [reason for reason, _, _ in house.events()]
+
+
+async def test_a_resize_asked_for_while_podrund_was_away_is_done_when_it_is_back(house: House) -> None:
+    await house.create({"containers": [{"name": "a", "resources": {"requests": {"cpu": "500m"}}}]})
+    await asyncio.sleep(1)
+    await house.supervisor.stop()
+
+    def resized(obj: dict[str, Any]) -> dict[str, Any]:
+        container = {**obj["spec"]["containers"][0], "resources": {"requests": {"cpu": "700m"}}}
+        meta = {**obj["metadata"], "generation": 2}
+        return {**obj, "metadata": meta, "spec": {**obj["spec"], "containers": [container]}}
+
+    await house.store.modify("pods", "n", "p", resized)
+    house.supervisor = house.make()
+    await house.supervisor.start()
+    await asyncio.sleep(1)
+    assert house.pod["status"]["containerStatuses"][0]["resources"] == {"requests": {"cpu": "700m"}}
+    assert [reason for reason, _, _ in house.events()][-2:] == ["ResizeStarted", "ResizeCompleted"]
 
 
 async def test_a_custom_condition_makes_a_gated_pod_ready(house: House) -> None:
