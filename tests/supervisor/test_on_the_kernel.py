@@ -132,4 +132,4 @@ def test_a_changed_config_map_is_seen_within_a_second(podrun: Podrun) -> None:
 def test_a_pod_without_its_image_is_deleted_at_once(podrun: Podrun) -> None:
     podrun.apply(pod("n", containers=[{"name": "a", "image": "127.0.0.1:1/none:1"}]))
     until(podrun, "n", lambda s: s["containerStatuses"][0]["state"].get("waiting", {}).get("reason") == "ErrImagePull")
-    podrun.kubectl("delete", "pod", "n", seconds=5)
+    podrun.kubectl("delete", "pod", "n", seconds=20)
