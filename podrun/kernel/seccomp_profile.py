@@ -16,6 +16,7 @@ from typing import Any, Final
 import pyseccomp
 
 from podrun.kernel import capabilities, seccomp_default
+from podrun.kernel.seccomp_ranges import shrink
 
 SPEC_ALLOW: Final = 4
 """SECCOMP_FILTER_FLAG_SPEC_ALLOW: no speculation penalty for the container, as runc loads filters."""
@@ -51,6 +52,11 @@ class ProfileError(ValueError):
 @lru_cache(maxsize=64)
 def runtime_default(bounding: int) -> bytes:
     """The RuntimeDefault filter for a container with this bounding set (a mask)."""
+    return shrink(compiled_default(bounding))
+
+
+def compiled_default(bounding: int) -> bytes:
+    """The same as libseccomp writes it, three times as long."""
     held = capabilities.names(bounding)
     allowed = set(seccomp_default.ALWAYS)
     allowed.update(seccomp_default.BY_MACHINE.get(platform.machine(), ()))
@@ -80,7 +86,7 @@ def from_profile(profile: Mapping[str, Any]) -> bytes:
     mentioned: set[str] = set()
     for rule in profile.get("syscalls") or ():
         action = _action(rule.get("action"), rule.get("errnoRet"))
-        arguments = [_argument(argument) for argument in rule.get("args") or ()]
+        arguments = [(int(argument.get("index", 0)), _argument(argument)) for argument in rule.get("args") or ()]
         for call in rule.get("names") or ():
             mentioned.add(call)
             if action != default:
@@ -110,14 +116,14 @@ def _add(filter_: Any, action: Any, call: str, *arguments: Any) -> None:
     filter_.add_rule(action, call, *arguments)
 
 
-def _add_all(filter_: Any, action: Any, call: str, arguments: Sequence[Any]) -> None:
-    """libseccomp takes one comparison per argument and rule: several on one argument are alternatives, as in runc."""
-    indices = [argument.arg for argument in arguments]
-    if len(set(indices)) == len(indices):
-        _add(filter_, action, call, *arguments)
+def _add_all(filter_: Any, action: Any, call: str, arguments: Sequence[tuple[int, Any]]) -> None:
+    """Comparisons with the indices of their arguments. libseccomp takes one comparison per argument and rule: several
+    on one argument are alternatives, as in runc."""
+    if len({index for index, _ in arguments}) == len(arguments):
+        _add(filter_, action, call, *(comparison for _, comparison in arguments))
         return
-    for argument in arguments:
-        _add(filter_, action, call, argument)
+    for _, comparison in arguments:
+        _add(filter_, action, call, comparison)
 
 
 def _action(name: object, number: object) -> Any:
