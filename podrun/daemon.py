@@ -54,6 +54,7 @@ from podrun.network.dns_zone import Zone
 from podrun.network.pods import API_ADDRESS, OWN_ADDRESSES, POD_RANGE, PodNetwork
 from podrun.network.rules import DNS_ADDRESS
 from podrun.network.services import SERVICE_RANGE, ServiceRules
+from podrun.runtime import apparmor
 from podrun.runtime.runtime import Runtime
 from podrun.sdnotify import is_under_systemd, notify
 from podrun.settings import Settings
@@ -256,6 +257,7 @@ class _Daemon:
             resolver=resolver(),
             seccomp_default=settings.seccomp_default,
             app_armor=machine.app_armor,
+            app_armor_default=apparmor.load_default() if machine.app_armor else "",
             user_namespaces=machine.user_namespaces,
             seccomp_profiles=layout.state / "seccomp",
             debug_sees_volumes=settings.debug_mounts,

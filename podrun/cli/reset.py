@@ -103,6 +103,7 @@ async def _end_pods(layout: Layout) -> None:
     from podrun.cgroups.tree import PodGroups
     from podrun.network.pods import PodNetwork
     from podrun.network.rules import RulesRefused
+    from podrun.runtime import apparmor
     from podrun.spawner.client import SpawnerClient
     from podrun.spawner.start import SpawnerLost
 
@@ -124,6 +125,9 @@ async def _end_pods(layout: Layout) -> None:
     if layout.state.exists():
         with contextlib.suppress(RulesRefused):
             await PodNetwork(layout.state / "network").reset()
+    if layout.is_machine:
+        with contextlib.suppress(OSError):
+            apparmor.unload_default()
 
 
 def _unmount_below(layout: Layout) -> None:

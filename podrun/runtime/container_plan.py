@@ -113,6 +113,7 @@ def container_request(
         capabilities=_capabilities(config.security),
         no_new_privs=config.security.no_new_privileges,
         seccomp=_seccomp(config.security),
+        apparmor=config.security.apparmor,
         oom_score_adj=config.resources.oom_score_adj,
     )
 
@@ -151,6 +152,7 @@ def exec_request(
         capabilities=_capabilities(config.security),
         no_new_privs=config.security.no_new_privileges,
         seccomp=_seccomp(config.security),
+        apparmor=config.security.apparmor,
         oom_score_adj=config.resources.oom_score_adj,
     )
 

@@ -152,6 +152,7 @@ class Security:
     seccomp: Literal["RuntimeDefault", "Unconfined"] | Path = "RuntimeDefault"
     """A Path is a Localhost profile (OCI JSON)."""
     apparmor: str = ""
+    """Name of a profile that the kernel has; "" for none."""
     unmasked_proc: bool = False
 
 

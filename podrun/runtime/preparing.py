@@ -8,7 +8,7 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from podrun.runtime import container_plan, identity, image_files, volumes
+from podrun.runtime import apparmor, container_plan, identity, image_files, volumes
 from podrun.runtime.errors import CreateFailed
 from podrun.runtime.identity import Identity, UnknownIdentity
 from podrun.runtime.model import ContainerConfig, Security, User
@@ -37,6 +37,9 @@ def _identity(user: User, layers: Sequence[Path]) -> Identity:
 
 def check_security(security: Security) -> None:
     """Raises CreateFailed where what it names on this machine cannot be used."""
+    if security.apparmor and not apparmor.is_loaded(security.apparmor):
+        words = f"failed to generate apparmor spec opts: apparmor profile not found {security.apparmor}"
+        raise CreateFailed(f"failed to get container spec opts: {words}")
     if isinstance(security.seccomp, Path) and not security.privileged:
         try:
             container_plan.local_profile(security.seccomp)

@@ -172,6 +172,9 @@ def _become(
         _set_oom_score(spawn.oom_score_adj)
     story.mark("fork")
 
+    # Of the spawner: in the container's own /proc another file may stand in the kernel's place.
+    proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) if spawn.apparmor else -1
+
     story.stage = "plan"
     context = steps.Context(passed, streams, report)
     for index, step in enumerate(spawn.plan):
@@ -179,6 +182,9 @@ def _become(
         steps.execute(step, context)
         story.mark(story.what)
     story.index, story.what = -1, ""
+    if spawn.apparmor:
+        story.stage = "identity"
+        _confine(spawn.apparmor, proc)
 
     story.stage = "stdio"
     _connect(spawn, streams, report)
@@ -305,6 +311,22 @@ def _set_oom_score(score: int) -> None:
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EPERM):
             raise
+    finally:
+        os.close(descriptor)
+
+
+def _confine(profile: str, proc: int) -> None:
+    """Enter an AppArmor profile at the next execve. `proc` is a directory of procfs that shows this process."""
+    name = "self/attr/apparmor/exec"
+    try:
+        descriptor = os.open(name, os.O_WRONLY | os.O_CLOEXEC, dir_fd=proc)
+    except FileNotFoundError:  # before Linux 5.1
+        name = "self/attr/exec"
+        descriptor = os.open(name, os.O_WRONLY | os.O_CLOEXEC, dir_fd=proc)
+    try:
+        os.write(descriptor, f"exec {profile}".encode())
+    except OSError as error:
+        raise KernelError(error.errno or 0, "write", f"/proc/{name} (apparmor profile {profile})") from None
     finally:
         os.close(descriptor)
 

@@ -121,6 +121,8 @@ class Spawn:
     """None leaves the spawner's."""
     no_new_privs: bool = False
     seccomp: Seccomp | None = None
+    apparmor: str = ""
+    """The AppArmor profile from execve on; the kernel must have it."""
     rlimits: tuple[tuple[int, int, int], ...] = ()
     """(resource, soft, hard) with resource.RLIMIT_* numbers."""
     oom_score_adj: int | None = None

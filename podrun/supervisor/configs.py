@@ -13,6 +13,7 @@ from podrun.images.reference import parse
 from podrun.lifecycle import naming, resources, security
 from podrun.lifecycle.environment import ConfigError, expand
 from podrun.lifecycle.qos import qos_class
+from podrun.runtime.apparmor import DEFAULT
 from podrun.runtime.model import ContainerConfig, Dns, Mount, PortMapping, Resources, SandboxConfig, Security, User
 from podrun.supervisor.options import Options
 from podrun.supervisor.user_ranges import NoRange, UserRanges
@@ -204,7 +205,7 @@ def _security(pod: Pod, container: Container, options: Options) -> Security:
         no_new_privileges=security.no_new_privileges(container),
         read_only_root=bool(own.read_only_root_filesystem),
         seccomp="Unconfined" if privileged else _seccomp(security.seccomp(pod, container), options),
-        apparmor=_app_armor(security.app_armor(pod, container), options),
+        apparmor=_app_armor(security.app_armor(pod, container), options, privileged=privileged),
         unmasked_proc=own.proc_mount == "Unmasked",
     )
 
@@ -220,11 +221,16 @@ def _seccomp(profile: Profile | None, options: Options) -> Literal["RuntimeDefau
     return "RuntimeDefault" if options.seccomp_default else "Unconfined"
 
 
-def _app_armor(profile: Profile | None, options: Options) -> str:
-    """The name of the profile to enter; nothing where the kernel has no AppArmor or none is asked for."""
-    if not options.app_armor or profile is None or profile.type == "Unconfined":
+def _app_armor(profile: Profile | None, options: Options, *, privileged: bool) -> str:
+    """The name of the profile to enter, as containerd chooses it: its default for whoever names none, "" for nobody."""
+    kind = profile.type if profile is not None else "RuntimeDefault"
+    if not options.app_armor or kind == "Unconfined":
         return ""
-    return profile.localhost_profile if profile.type == "Localhost" else "cri-containerd.apparmor.d"
+    if profile is not None and kind == "Localhost":
+        return profile.localhost_profile
+    if privileged:
+        return ""
+    return options.app_armor_default or (DEFAULT if profile is not None else "")
 
 
 def _targets_mounts(target: Container, own: Sequence[VolumeMount]) -> list[VolumeMount]:

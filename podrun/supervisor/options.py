@@ -30,6 +30,8 @@ class Options:
     seccomp_profiles: Path = Path("/var/lib/kubelet/seccomp")
     app_armor: bool = False
     """Whether the kernel enforces AppArmor."""
+    app_armor_default: str = ""
+    """The loaded profile of containers that name none; "" where it could not be loaded."""
     recursive_read_only: bool = True
     user_namespaces: bool = True
     """Whether the kernel can do what a pod with `hostUsers: false` needs."""

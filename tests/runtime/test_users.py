@@ -17,6 +17,13 @@ IDS = UserIds(FIRST)
 _NS_GET_USERNS = 0xB701
 
 
+@pytest.fixture(autouse=True)
+def kernel() -> None:
+    release = os.uname().release.split(".")
+    if (int(release[0]), int(release[1])) < (6, 3):
+        pytest.skip("tmpfs cannot be idmapped before Linux 6.3")
+
+
 def _owner_of(kind: namespaces.Kind, pid: int) -> int:
     """The inode of the user namespace that owns a process's namespace."""
     descriptor = namespaces.open_namespace(kind, pid)

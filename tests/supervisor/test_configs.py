@@ -213,3 +213,29 @@ def test_the_sandbox(tmp_path: Path) -> None:
     assert found.share_process_namespace
     assert found.dns.nameservers == ("192.0.2.53",)
     assert found.cgroup_parent == "besteffort"
+
+
+LOCAL = {"type": "Localhost", "localhostProfile": "mine"}
+
+
+@pytest.mark.parametrize(
+    ("context", "more", "profile"),
+    [
+        pytest.param({}, {}, "", id="no AppArmor"),
+        pytest.param({}, {"app_armor": True}, "", id="a default that could not be loaded"),
+        pytest.param({}, {"app_armor": True, "app_armor_default": "ours"}, "ours", id="the default"),
+        pytest.param(
+            {"appArmorProfile": {"type": "RuntimeDefault"}}, {"app_armor": True}, "podrun-default", id="asked for"
+        ),
+        pytest.param(
+            {"appArmorProfile": {"type": "Unconfined"}}, {"app_armor": True, "app_armor_default": "ours"}, "", id="none"
+        ),
+        pytest.param({"appArmorProfile": LOCAL}, {"app_armor": True}, "mine", id="one of the machine"),
+        pytest.param({"privileged": True}, {"app_armor": True, "app_armor_default": "ours"}, "", id="privileged"),
+        pytest.param(
+            {"privileged": True, "appArmorProfile": LOCAL}, {"app_armor": True}, "mine", id="privileged and named"
+        ),
+    ],
+)
+def test_the_apparmor_profile(tmp_path: Path, context: dict[str, Any], more: dict[str, Any], profile: str) -> None:
+    assert config(tmp_path, {"securityContext": context}, more=more).security.apparmor == profile
