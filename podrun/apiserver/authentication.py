@@ -7,6 +7,7 @@ good is refused (401): it is never anonymous.
 
 from __future__ import annotations
 
+import base64
 import hmac
 import socket
 import struct
@@ -16,9 +17,11 @@ from typing import Any
 from aiohttp import web
 
 from podrun.api.errors import forbidden, unauthorized
+from podrun.apiserver.streams.channels import BEARER, is_websocket
 from podrun.apiserver.tokens import Claims, InvalidToken, TokenSigner
 from podrun.apiserver.users import ANONYMOUS, MASTERS, User, authenticated
 
+_PROTOCOLS = "Sec-WebSocket-Protocol"
 ROOT = authenticated("podrun:root", (MASTERS,))
 _CREDENTIALS = struct.Struct("3i")
 
@@ -34,8 +37,9 @@ class Authenticator:
         """The caller; raises Unauthorized."""
         header = request.headers.get("Authorization", "")
         scheme, _, token = header.partition(" ")
-        if scheme.lower() == "bearer" and token.strip():
-            return self.token_user(token.strip())[0]
+        token = token.strip() if scheme.lower() == "bearer" else _websocket_token(request)
+        if token:
+            return self.token_user(token)[0]
         transport = request.transport
         if transport is None:
             raise unauthorized()
@@ -91,6 +95,26 @@ def impersonated(request: web.BaseRequest, user: User) -> User:
         namespace = name.split(":")[2]
         groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}")
     return authenticated(name, groups, uid=request.headers.get("Impersonate-Uid", ""))
+
+
+def _websocket_token(request: web.BaseRequest) -> str:
+    """The token that a page in a browser sends as a subprotocol; "" without one, raises Unauthorized for a bad one.
+
+    Kubernetes: apiserver/pkg/authentication/request/websocket/protocol.go.
+    """
+    if not is_websocket(request):
+        return ""
+    names = [name.strip() for line in request.headers.getall(_PROTOCOLS, ()) for name in line.split(",")]
+    carrying = [name.removeprefix(BEARER) for name in names if name.startswith(BEARER)]
+    if not carrying:
+        return ""
+    try:
+        token = base64.urlsafe_b64decode(carrying[0] + "=" * (-len(carrying[0]) % 4)).decode()
+    except ValueError:
+        raise unauthorized() from None
+    if len(carrying) > 1 or len(names) == 1 or not token:
+        raise unauthorized()
+    return token
 
 
 def _certificate_user(certificate: Mapping[str, Any]) -> User:

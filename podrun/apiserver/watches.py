@@ -21,6 +21,7 @@ from podrun.apiserver import answers
 from podrun.apiserver.call import Call
 from podrun.apiserver.lists import Matches, matcher, too_large, version_mistake
 from podrun.apiserver.negotiation import JSON
+from podrun.apiserver.streams.channels import offered_protocols
 from podrun.store.records import Record, WatchEvent
 from podrun.store.store import Store
 from podrun.store.watch import Watch
@@ -217,7 +218,8 @@ def _abort(call: Call) -> Callable[[], None]:
 
 async def _open(call: Call) -> tuple[web.StreamResponse, Sink]:
     if call.request.headers.get("Upgrade", "").lower() == "websocket":
-        socket = web.WebSocketResponse(heartbeat=None)
+        # Headlamp offers a subprotocol, though events are plain text in any: a browser insists on hearing it back.
+        socket = web.WebSocketResponse(protocols=offered_protocols(call.request)[:1])
         await socket.prepare(call.request)
         return socket, _Messages(socket)
     response = web.StreamResponse(headers={"Content-Type": JSON, "Cache-Control": "no-cache, private"})

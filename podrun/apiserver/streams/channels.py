@@ -26,6 +26,8 @@ STDIN, STDOUT, STDERR, ERROR, RESIZE = range(5)
 CLOSE = 255
 V5 = "v5.channel.k8s.io"
 PROTOCOLS = (V5, "v4.channel.k8s.io", "v4.base64.channel.k8s.io", "channel.k8s.io", "base64.channel.k8s.io")
+BEARER = "base64url.bearer.authorization.k8s.io."
+"""A page in a browser cannot set headers: its token comes as a subprotocol, in base64url."""
 LONGEST_MESSAGE = 32 << 20
 
 
@@ -42,6 +44,13 @@ def is_websocket(request: web.BaseRequest) -> bool:
     """Whether the client wants to speak WebSocket."""
     connection = request.headers.get("Connection", "").lower()
     return "upgrade" in connection and request.headers.get("Upgrade", "").lower() == "websocket"
+
+
+def offered_protocols(request: web.BaseRequest) -> list[str]:
+    """The subprotocols that a WebSocket's client offers, without the one that only carries its token."""
+    headers = request.headers.getall("Sec-WebSocket-Protocol", [])
+    names = [name.strip() for header in headers for name in header.split(",")]
+    return [name for name in names if name and not name.startswith(BEARER)]
 
 
 def choose(offered: Sequence[str]) -> str:
@@ -67,13 +76,7 @@ class Channels:
     @classmethod
     async def open(cls, request: web.BaseRequest) -> Channels:
         """Accept the upgrade; raises BadRequest where no protocol fits."""
-        offered = [
-            name.strip()
-            for header in request.headers.getall("Sec-WebSocket-Protocol", [])
-            for name in header.split(",")
-            if name.strip()
-        ]
-        protocol = choose(offered)
+        protocol = choose(offered_protocols(request))
         socket = web.WebSocketResponse(
             protocols=(protocol,) if protocol else (), max_msg_size=LONGEST_MESSAGE, compress=False
         )

@@ -17,7 +17,7 @@ from podrun.api.errors import bad_request, invalid
 from podrun.api.gotext import quote
 from podrun.api.validation import options
 from podrun.apiserver.call import flag, number
-from podrun.apiserver.streams.channels import is_websocket
+from podrun.apiserver.streams.channels import is_websocket, offered_protocols
 from podrun.apiserver.streams.descriptors import readable
 from podrun.apiserver.streams.logfiles import Formatter, LogOptions, LogReader
 from podrun.apiserver.streams.pods import PodAccess, container_name, reachable
@@ -244,11 +244,10 @@ class _Messages:
 
 async def _open(request: web.Request) -> _Body | _Messages:
     if is_websocket(request):
-        offered = request.headers.get("Sec-WebSocket-Protocol", "")
-        names = [name.strip() for name in offered.split(",") if name.strip()]
+        names = offered_protocols(request)
         known = [name for name in names if name in (_BINARY, _BASE64)]
         if names and not known:
-            raise bad_request(f"unable to upgrade: none of the subprotocols is known here: {offered}")
+            raise bad_request(f"unable to upgrade: none of the subprotocols is known here: {', '.join(names)}")
         socket = web.WebSocketResponse(protocols=known[:1], compress=False)
         await socket.prepare(request)
         return _Messages(socket, encode=known[:1] == [_BASE64])

@@ -18,11 +18,11 @@ from aiohttp import web
 
 from podrun.api.errors import bad_request
 from podrun.api.gotext import quote
-from podrun.apiserver.streams.channels import is_websocket
+from podrun.apiserver.streams.channels import is_websocket, offered_protocols
 from podrun.apiserver.streams.forwarding import forward
 from podrun.apiserver.streams.pod_port import PodPorts
 from podrun.apiserver.streams.pods import PodAccess, reachable
-from podrun.apiserver.streams.portforward_channels import forward_channels, offered_protocols
+from podrun.apiserver.streams.portforward_channels import forward_channels
 from podrun.apiserver.streams.spdy_connection import SpdyConnection, SpdyStream
 from podrun.apiserver.streams.upgrade import ByteStream, RawBytes, UpgradeRefused, WebSocketBytes, is_spdy
 

@@ -29,12 +29,6 @@ _QUEUED = 16
 """Messages read ahead for a port whose pod is slow."""
 
 
-def offered_protocols(request: web.BaseRequest) -> list[str]:
-    """The subprotocols that a WebSocket's client offers."""
-    headers = request.headers.getall("Sec-WebSocket-Protocol", [])
-    return [name.strip() for header in headers for name in header.split(",") if name.strip()]
-
-
 def asked_ports(query: MultiMapping[str]) -> list[int]:
     """The ports of a query; raises BadRequest."""
     texts = [text for name in ("ports", "port") for value in query.getall(name, []) for text in value.split(",")]
