@@ -94,6 +94,10 @@ def _status(kind: str) -> Subresource:
     return Subresource(kind, STATUS_VERBS)
 
 
+_NODE = {
+    "proxy": Subresource("NodeProxyOptions", ("get",)),
+    "status": _status("Node"),
+}
 _POD = {
     "attach": Subresource("PodAttachOptions", ("create", "get")),
     "binding": Subresource("Binding", ("create",)),
@@ -141,7 +145,7 @@ _ROWS = (
         verbs=_NAMESPACE_VERBS,
         subresources=_NAMESPACE,
     ),
-    Kind("nodes", "Node", namespaced=False, short_names=("no",), subresources={"status": _status("Node")}),
+    Kind("nodes", "Node", namespaced=False, short_names=("no",), subresources=_NODE),
     Kind("pods", "Pod", short_names=("po",), categories=("all",), subresources=_POD),
     Kind("podtemplates", "PodTemplate"),
     Kind("secrets", "Secret"),

@@ -22,7 +22,7 @@ _META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 _MEDIA_TYPES = ("application/json", "application/vnd.kubernetes.protobuf", "application/yaml")
 _WATCHED = ("application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch")
 _WITH_BODY = frozenset({"post", "put", "patch"})
-_CONNECTED = frozenset({"attach", "exec", "portforward"})
+_CONNECTED = frozenset({"attach", "exec", "portforward", "proxy"})
 
 # parameter -> its JSON type
 _LIST = {

@@ -94,7 +94,7 @@ def _paths() -> list[str]:
         for group, versions in discovery.groups().items()
         for path in (f"/apis/{group}", *(f"/apis/{group}/{version}" for version in versions))
     ]
-    return [ISSUER_PATH, "/api", "/api/v1", "/apis", *sorted(group_paths), *health.CHECKS, *_REST]
+    return [ISSUER_PATH, "/api", "/api/v1", "/apis", *sorted(group_paths), *health.CHECKS, "/metrics", *_REST]
 
 
 def _group_versions() -> dict[str, tuple[str, str]]:

@@ -38,17 +38,19 @@ from podrun.apiserver.authorization import refusal as forbidden_to
 from podrun.apiserver.bootstrap import ensure_initial_objects
 from podrun.apiserver.call import Call
 from podrun.apiserver.documents import Documents
+from podrun.apiserver.exposition import MEDIA_TYPE, render
 from podrun.apiserver.lists import get_list, get_one
 from podrun.apiserver.negotiation import Form, negotiate
 from podrun.apiserver.pki import Pki
 from podrun.apiserver.registry import Registry
+from podrun.apiserver.request_metrics import RequestMetrics
 from podrun.apiserver.requestinfo import RequestInfo, parse
 from podrun.apiserver.streams.pods import PodAccess
 from podrun.apiserver.subresources import Subresources
 from podrun.apiserver.tokens import TokenSigner
 from podrun.apiserver.users import User
 from podrun.apiserver.watches import watch
-from podrun.apiserver.writes import Writes
+from podrun.apiserver.writes import APPLY, Writes
 from podrun.store.store import Store
 
 Object = dict[str, Any]
@@ -88,6 +90,7 @@ class ApiServer:
         self._writes = Writes(Registry(store, self._authorizer))
         self._documents = Documents(self.signer, address)
         self._subresources = Subresources(self._writes, self.signer, self._authenticator, self._authorizer, pods)
+        self._requests = RequestMetrics()
         self._metrics = resource_metrics.ResourceMetrics(store)
         self._tls: ssl.SSLContext | None = None
         self._runner: web.AppRunner | None = None
@@ -158,8 +161,22 @@ class ApiServer:
     # The way of a request
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
+        began = time.monotonic()
+        path = unquote(request.raw_path.partition("?")[0])
+        info = parse(request.method, path, watch=request.query.get("watch", "").lower() in ("1", "true"))
+        response = await self._answered(request, info)
+        self._requests.note(
+            info,
+            dry_run="dryRun" in request.query,
+            applied=request.content_type == APPLY,
+            code=response.status,
+            seconds=time.monotonic() - began,
+        )
+        return response
+
+    async def _answered(self, request: web.Request, info: RequestInfo) -> web.StreamResponse:
         try:
-            return await self._answer(request)
+            return await self._answer(request, info)
         except ApiError as error:
             return refusal(error)
         except (ConnectionError, web.HTTPException):
@@ -168,11 +185,7 @@ class ApiServer:
             log.exception("%s %s failed", request.method, request.path)
             return refusal(internal_error("see podrun's log"))
 
-    async def _answer(self, request: web.Request) -> web.StreamResponse:
-        raw = request.raw_path.partition("?")[0]
-        path = unquote(raw)
-        watching = request.query.get("watch", "")
-        info = parse(request.method, path, watch=watching.lower() in ("1", "true"))
+    async def _answer(self, request: web.Request, info: RequestInfo) -> web.StreamResponse:
         user = impersonated(request, self._authenticator.user(request))
         if not self._authorizer.allows(user, info):
             raise forbidden_to(user, info)
@@ -202,6 +215,8 @@ class ApiServer:
     def _document(self, request: web.Request, info: RequestInfo) -> web.StreamResponse:
         if request.method not in ("GET", "HEAD"):
             raise method_not_allowed()
+        if info.path.rstrip("/") == "/metrics":
+            return web.Response(body=render(self._requests.families()), headers={"Content-Type": MEDIA_TYPE})
         checked = health.check(info.path, self.ready, verbose="verbose" in request.query)
         if checked is not None:
             return web.Response(status=checked[0], text=checked[1], headers={"Cache-Control": "no-cache, private"})
@@ -259,7 +274,9 @@ class ApiServer:
 
     def _check_path(self, info: RequestInfo, kind: Kind) -> None:
         """Raises NotFound or MethodNotAllowed for paths that no resource of this kind has."""
-        if info.rest or (info.subresource and info.subresource not in kind.subresources):
+        if (info.rest and info.subresource != "proxy") or (
+            info.subresource and info.subresource not in kind.subresources
+        ):
             raise unknown_resource()
         if kind.namespaced:
             everywhere = not info.namespace

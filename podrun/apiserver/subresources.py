@@ -32,6 +32,7 @@ from podrun.apiserver.authorization import Authorizer
 from podrun.apiserver.call import Call
 from podrun.apiserver.lists import get_one
 from podrun.apiserver.negotiation import negotiate
+from podrun.apiserver.node_proxy import proxy
 from podrun.apiserver.options import checked_options, write_options
 from podrun.apiserver.requestinfo import RequestInfo
 from podrun.apiserver.reviews import Reviews
@@ -84,6 +85,8 @@ class Subresources:
             return await run(request, self._find(kind, info), self.pods)
         if path == "pods/portforward":
             return await port_forward(request, self._find(kind, info), self.pods)
+        if path == "nodes/proxy":
+            return proxy(self._find(kind, info), info.rest, self.pods)
         if path == "pods/log":
             return await logs(request, self._find(kind, info), self.pods)
         form = negotiate(request.headers.get("Accept", ""))
