@@ -53,6 +53,8 @@ class Podrun:
     options: tuple[str, ...] = ()
     at_rest: dict[str, set[str]] = field(default_factory=dict)
     """What there was when the daemon had just started: `leaks` compares with it."""
+    programs: tuple[Path, ...] = (BIN,)
+    """Directories that come first on the PATH of what is run beside the daemon."""
 
     @classmethod
     def start(
@@ -381,6 +383,15 @@ def wait_until(true: Callable[[], bool], seconds: float, otherwise: str, every: 
         if time.monotonic() > deadline:
             raise HarnessError(otherwise)
         time.sleep(every)
+
+
+AS_NOBODY = ("setpriv", "--reuid=65534", "--clear-groups")
+
+
+def nobody_may_run_podrun() -> bool:
+    """Whether an account without rights reaches this folder and its interpreter (not below a home of root's)."""
+    command = [*AS_NOBODY, str(BIN / "podrun"), "--version"]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 @contextlib.contextmanager
