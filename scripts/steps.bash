@@ -95,7 +95,7 @@ virtual_environment() {
         quietly "$python" -m venv --clear "$VENV"
     fi
     note "installing the Python packages of pyproject.toml ($extras)"
-    quietly "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --editable "$PROJECT[$extras]"
+    quietly "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --editable "${PROJECT}[$extras]"
     # Debian's venv brings setuptools, whose start hook adds 4 ms to each command; nothing here needs it.
     quietly "$VENV/bin/python" -m pip uninstall --yes --disable-pip-version-check setuptools || true
     echo "$wanted" >"$stamp"
