@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from aiohttp import web
 from multidict import MultiMapping
 
-from podrun.api.errors import ApiError, bad_request, request_entity_too_large, unsupported_media_type
+from podrun.api.errors import ApiError, bad_request, request_entity_too_large, timeout, unsupported_media_type
 from podrun.api.gotext import quote
 from podrun.api.kinds import Kind
 from podrun.apiserver.negotiation import Form
@@ -18,6 +19,8 @@ from podrun.apiserver.users import User
 
 Object = dict[str, Any]
 
+BODY_SECONDS = 60.0
+"""For how long a body is waited for (apiserver's --request-timeout); the connection is closed after the refusal."""
 BODY_LIMIT = 3 << 20
 """Bytes of a request's body that are read (apiserver's MaxRequestBodyBytes)."""
 
@@ -106,10 +109,19 @@ def media_type(request: web.BaseRequest, accepted: tuple[str, ...]) -> str:
 
 
 async def read_body(request: web.BaseRequest) -> bytes:
+    """The whole body. Raises RequestEntityTooLarge, and Timeout for a client that does not send what it announced."""
     if (request.content_length or 0) > BODY_LIMIT:
         raise _too_large()
     if request.content.is_eof() and request.content.at_eof():
         return b""
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await _chunks(request)
+    except TimeoutError:
+        raise timeout("request did not complete within requested timeout - context deadline exceeded") from None
+
+
+async def _chunks(request: web.BaseRequest) -> bytes:
     chunks, size = [], 0
     async for chunk in request.content.iter_any():
         size += len(chunk)

@@ -60,7 +60,11 @@ log = logging.getLogger(__name__)
 
 OWN_PATHS = "/podrun/v1/"
 """Below this are podrun's own paths, for administrators only."""
-KEEP_ALIVE = 600.0
+KEEP_ALIVE = 90.0
+"""Seconds that a connection may wait for its next request, and a request for the end of its header: what has begun to
+come counts as not there until it is whole (Kubernetes' IdleTimeout)."""
+LINGER = 10.0
+"""Seconds that the rest of a body is let come in after the answer, before the connection is closed."""
 LONGEST_LINE = 1 << 20
 """Bytes of a request line (exec puts whole scripts into it) and of a header."""
 STOP_SECONDS = 1.0
@@ -128,6 +132,7 @@ class ApiServer:
             handler_cancellation=True,
             access_log=None,
             keepalive_timeout=KEEP_ALIVE,
+            lingering_time=LINGER,
             max_line_size=LONGEST_LINE,
             max_field_size=LONGEST_LINE,
             shutdown_timeout=STOP_SECONDS,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.apiserver.conftest import Client, config_map, pod
-from tests.apiserver.serving import Serving
+from tests.apiserver.serving import Serving, serving
 
 PODS = "/api/v1/namespaces/default/pods"
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -87,6 +88,37 @@ async def test_half_a_request_harms_nobody(client: Client, served: Serving) -> N
         writer.write(text.encode())
         await writer.drain()
         assert (await client.call("GET", PODS))[0] == 200
+        writer.transport.abort()
+
+
+@pytest.mark.parametrize(
+    ("sent", "answered"),
+    [
+        ("", b""),
+        ("POST ", b""),
+        ("GET /version HTTP/1.1\r\nHost: x\r\n", b""),
+        (f"POST {MAPS} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{{", b"HTTP/1.1 504 "),
+        (f"POST {MAPS} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{{", b"HTTP/1.1 504 "),
+        (f"GET {MAPS} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{{", b"HTTP/1.1 200 "),
+    ],
+    ids=["nothing", "half a line", "half a header", "half a body", "half a chunk", "half a body that nobody reads"],
+)
+async def test_half_a_request_holds_nothing_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: str, answered: bytes
+) -> None:
+    for where in ("server.KEEP_ALIVE", "server.LINGER", "call.BODY_SECONDS"):
+        monkeypatch.setattr(f"podrun.apiserver.{where}", 0.2)
+    async with serving(tmp_path) as served:
+        context = ssl.create_default_context(cafile=str(served.pki.ca_certificate))
+        context.load_cert_chain(served.pki.admin_certificate, served.pki.admin_key)
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", served.port, ssl=context, server_hostname="127.0.0.1"
+        )
+        writer.write(sent.encode())
+        async with asyncio.timeout(10):
+            answer = await reader.read()
+        assert answer[: len(answered)] == answered
+        assert bool(answer) == bool(answered)
         writer.transport.abort()
 
 
