@@ -1,8 +1,9 @@
 """What every namespace has, and how one ends.
 
 Each namespace gets the ServiceAccount `default` and the ConfigMap `kube-root-ca.crt` at once, and gets them back when
-they are deleted. A namespace that is being deleted loses its contents (pods with their grace), then the finalizer
-`kubernetes`, and is gone. Work is done namespace by namespace, in the order in which changes came; nothing is polled.
+they are deleted. A namespace that is being deleted loses its contents (pods with their grace, then the rest), then the
+finalizer `kubernetes`, and is gone; until then its conditions say what is in the way. Work is done namespace by
+namespace, in the order in which changes came; nothing is polled.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from podrun.api import names
 from podrun.api.deletion import DeleteOptions
 from podrun.api.errors import ApiError
 from podrun.api.kinds import KINDS, Kind
+from podrun.controllers.namespace_conditions import conditions
 from podrun.store.deleting import delete
 from podrun.store.records import WatchEvent
 from podrun.store.store import Decision, Remove, Store
@@ -36,6 +38,8 @@ _DESCRIPTION = (
 _CONTENTS: tuple[Kind, ...] = tuple(
     kind for kind in KINDS.values() if kind.namespaced and kind.stored and not kind.alias_of
 )
+
+_PODS = KINDS["pods"]
 
 
 class NamespaceController:
@@ -74,7 +78,7 @@ class NamespaceController:
             self._enqueue(event.key.name)
 
     def _on_content(self, event: WatchEvent) -> None:
-        if event.type != "DELETED":
+        if event.type != "DELETED" and not _is_released(event):
             return
         kept = (event.key.resource, event.key.name) in (("serviceaccounts", "default"), ("configmaps", ROOT_CA))
         namespace = self._store.get("namespaces", "", event.key.namespace)
@@ -119,24 +123,36 @@ class NamespaceController:
         return made
 
     async def _end(self, name: str) -> None:
-        remaining = False
-        for kind in _CONTENTS:
-            for obj in self._store.list(kind.resource, name):
-                if "deletionTimestamp" in obj["metadata"]:
-                    remaining = True
-                    continue
-                try:
-                    deleted = await delete(
-                        self._store, kind, name, obj["metadata"]["name"], DeleteOptions(), self._clock()
-                    )
-                except ApiError as error:
-                    if error.reason != "NotFound":
-                        raise
-                    continue
-                remaining = remaining or not deleted.gone
-        # What remains tells us when it goes.
-        if not remaining:
-            await self._store.write("namespaces", "", name, _without_finalizer)
+        """Delete what there is, pods first and the rest once they are gone, as it is (KEP-5080): their ServiceAccount
+        and what else they use is theirs until their end. What remains tells us when it goes.
+        """
+        await self._delete(_PODS, name)
+        if not self._store.list(_PODS.resource, name):
+            for kind in _CONTENTS:
+                await self._delete(kind, name)
+        remaining = [(kind, obj) for kind in _CONTENTS for obj in self._store.list(kind.resource, name)]
+        now = names.rfc3339(self._clock())
+
+        def ending(namespace: Object | None) -> Decision:
+            if namespace is None:
+                return None
+            status = namespace.get("status") or {}
+            told = conditions(status.get("conditions") or (), remaining, now)
+            namespace = {**namespace, "status": {**status, "conditions": told}}
+            return namespace if remaining else _without_finalizer(namespace)
+
+        await self._store.write("namespaces", "", name, ending)
+
+    async def _delete(self, kind: Kind, namespace: str) -> None:
+        """Have everything of a kind go that is not going yet."""
+        for obj in self._store.list(kind.resource, namespace):
+            if "deletionTimestamp" in obj["metadata"]:
+                continue
+            try:
+                await delete(self._store, kind, namespace, obj["metadata"]["name"], DeleteOptions(), self._clock())
+            except ApiError as error:
+                if error.reason != "NotFound":
+                    raise
 
 
 def namespace_object(name: str, now: float) -> Object:
@@ -153,6 +169,12 @@ def namespace_object(name: str, now: float) -> Object:
     }
 
 
+def _is_released(event: WatchEvent) -> bool:
+    """Whether a change gave or took finalizers: the conditions of a namespace that ends tell of them."""
+    before = event.before.object["metadata"] if event.before else {}
+    return event.type == "MODIFIED" and before.get("finalizers") != event.object["metadata"].get("finalizers")
+
+
 def _with_metadata(obj: Object, namespace: str, name: str, now: float) -> Object:
     metadata = {
         "name": name,
@@ -163,10 +185,8 @@ def _with_metadata(obj: Object, namespace: str, name: str, now: float) -> Object
     return {"metadata": metadata, **obj}
 
 
-def _without_finalizer(namespace: Object | None) -> Decision:
+def _without_finalizer(namespace: Object) -> Decision:
     """An empty namespace that ends lets go of ours; with no other left it is gone."""
-    if namespace is None:
-        return None
     finalizers = [one for one in namespace["spec"].get("finalizers", []) if one != FINALIZER]
     spec = {key: value for key, value in namespace["spec"].items() if key != "finalizers"}
     changed = {**namespace, "spec": {**spec, "finalizers": finalizers} if finalizers else spec}

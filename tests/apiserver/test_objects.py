@@ -159,6 +159,36 @@ async def test_a_namespace_is_born_with_an_account_and_dies_with_its_contents(cl
     await there(served, "namespaces", "", "n", gone=True)
 
 
+async def test_a_namespace_says_what_is_in_its_way_and_ends_pods_first(client: Client, served: Serving) -> None:
+    store, path = served.store, "/api/v1/namespaces/n"
+    await client.make("/api/v1/namespaces", {"metadata": {"name": "n"}})
+    for resource, name in (("serviceaccounts", "default"), ("configmaps", "kube-root-ca.crt")):
+        await there(served, resource, "n", name)
+    await client.make(f"{path}/pods", pod("p", finalizers=["a/b"]))
+    await client.make(f"{path}/configmaps", config_map("c"))
+
+    def told() -> dict[str, tuple[str, str]]:
+        namespace = store.get("namespaces", "", "n") or {"status": {}}
+        return {one["type"]: (one["status"], one["message"]) for one in namespace["status"].get("conditions") or []}
+
+    await client.call("DELETE", path)
+    await eventually(store, "namespaces", lambda: bool(told()))
+    assert told()["NamespaceContentRemaining"] == (
+        "True",
+        "Some resources are remaining: configmaps. has 2 resource instances, pods. has 1 resource instances, "
+        "serviceaccounts. has 1 resource instances",
+    )
+    assert told()["NamespaceFinalizersRemaining"] == (
+        "True",
+        "Some content in the namespace has finalizers remaining: a/b in 1 resource instances",
+    )
+    patch = [{"op": "remove", "path": "/metadata/finalizers"}]
+    code, _ = await client.call("PATCH", f"{path}/pods/p", patch, Content_Type="application/json-patch+json")
+    assert code == 200
+    await eventually(store, "namespaces", lambda: store.get("namespaces", "", "n") is None)
+    assert store.list("configmaps", "n") == []
+
+
 async def test_what_every_namespace_has_comes_back(client: Client, served: Serving) -> None:
     path = "/api/v1/namespaces/default/serviceaccounts/default"
     uid = (await client.call("GET", path))[1]["metadata"]["uid"]
