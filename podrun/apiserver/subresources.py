@@ -7,6 +7,7 @@ take the generic path. The rest have answers of their own.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
@@ -29,6 +30,7 @@ from podrun.api.kinds import BY_KIND, KINDS, Kind
 from podrun.apiserver.answers import answer_object, answer_status, refusal, success
 from podrun.apiserver.authentication import Authenticator
 from podrun.apiserver.authorization import Authorizer
+from podrun.apiserver.authorization import refusal as forbidden_to
 from podrun.apiserver.call import Call
 from podrun.apiserver.lists import get_one
 from podrun.apiserver.negotiation import negotiate
@@ -55,6 +57,7 @@ _TYPES = {
     "pods/eviction": Kind("evictions", "Eviction", "policy", stored=False),
     "serviceaccounts/token": Kind("tokenrequests", "TokenRequest", "authentication.k8s.io", stored=False),
 }
+_CONNECTIONS = {"pods/attach": attach, "pods/exec": execute, "pods/portforward": port_forward}
 
 
 class Subresources:
@@ -71,6 +74,7 @@ class Subresources:
         self._writes = writes
         self._store = writes.store
         self._signer = signer
+        self._authorizer = authorizer
         self._reviews = Reviews(authenticator, authorizer)
         self.pods = pods
 
@@ -80,11 +84,9 @@ class Subresources:
         if info.verb not in sub.verbs or request.method == "HEAD":
             raise method_not_allowed()
         path = f"{kind.resource}/{info.subresource}"
-        if path in ("pods/exec", "pods/attach"):
-            run = execute if info.subresource == "exec" else attach
-            return await run(request, self._find(kind, info), self.pods)
-        if path == "pods/portforward":
-            return await port_forward(request, self._find(kind, info), self.pods)
+        if path in _CONNECTIONS:
+            self._check_create(user, info)
+            return await _CONNECTIONS[path](request, self._find(kind, info), self.pods)
         if path == "nodes/proxy":
             return proxy(self._find(kind, info), info.rest, self.pods)
         if path == "pods/log":
@@ -95,6 +97,12 @@ class Subresources:
             return await self._plain(call, path, kind)
         except ApiError as error:
             return refusal(error, call.warnings)
+
+    def _check_create(self, user: User, info: RequestInfo) -> None:
+        """A WebSocket is a GET, but who may only read must not run commands (Kubernetes issue 133515, since 1.35)."""
+        asked = replace(info, verb="create")
+        if not self._authorizer.allows(user, asked):
+            raise forbidden_to(user, asked)
 
     async def _plain(self, call: Call, path: str, kind: Kind) -> web.StreamResponse:
         match path:

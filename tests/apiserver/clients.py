@@ -1,6 +1,7 @@
 """Clients that run beside a daemon, in its network namespace: `python -m tests.apiserver.clients NAME WORDS...`.
 
 serve PORT                 listen on localhost and send back what comes; prints `ready` first
+ignore PORT                listen on localhost and read nothing; prints `ready` first
 echo PORT BYTES COUNT      COUNT connections at once: send BYTES, end, and read them back; prints how many did
 python_forward POD PORT    an HTTP request through the Python client's port-forward; prints the body
 python_refused POD PORT    what the Python client is told of a port that nobody listens on
@@ -35,6 +36,14 @@ def serve(port: str) -> None:
         await server.serve_forever()
 
     asyncio.run(listen())
+
+
+def ignore(port: str) -> None:
+    with socket.create_server(("127.0.0.1", int(port))) as listener:
+        print("ready", flush=True)
+        kept = []
+        while True:
+            kept.append(listener.accept())
 
 
 def echo(port: str, size: str, count: str) -> None:
@@ -90,6 +99,7 @@ def python_exec(pod: str) -> None:
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "serve": serve,
+    "ignore": ignore,
     "echo": echo,
     "python_forward": python_forward,
     "python_refused": python_refused,
@@ -98,6 +108,6 @@ COMMANDS: dict[str, Callable[..., None]] = {
 
 if __name__ == "__main__":
     command, words = COMMANDS[sys.argv[1]], sys.argv[2:]
-    if command not in (serve, echo):
+    if command not in (serve, ignore, echo):
         config.load_kube_config()
     command(*words)

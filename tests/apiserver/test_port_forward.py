@@ -6,8 +6,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -97,11 +98,11 @@ def test_five_megabytes_come_back_whole_over_a_half_closed_connection(house: Pod
 
 
 @contextmanager
-def echoes(house: Podrun, port: int) -> Iterator[None]:
-    """Pod `p` echoes on a port to as many at once as come; busybox's nc turns some away."""
+def serving(house: Podrun, how: str, port: int) -> Iterator[None]:
+    """A server of clients.py in the network namespace of pod `p`."""
     pid = Pods(house).pid("p")
     enter = ["nsenter", f"--target={pid}", "--net", "--", sys.executable, "-m", "tests.apiserver.clients"]
-    with subprocess.Popen([*enter, "serve", str(port)], stdout=subprocess.PIPE) as process:
+    with subprocess.Popen([*enter, how, str(port)], stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None
             assert process.stdout.readline() == b"ready\n"
@@ -112,7 +113,7 @@ def echoes(house: Podrun, port: int) -> Iterator[None]:
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_many_connections_at_once_do_not_mix(house: Podrun, transport: str) -> None:
-    with echoes(house, 7001), forwarding(house, 7001, transport) as forwarded:
+    with serving(house, "serve", 7001), forwarding(house, 7001, transport) as forwarded:
         assert client(house, "echo", forwarded.port, "100000", "40") == "40\n"
 
 
@@ -160,6 +161,31 @@ def test_a_client_that_leaves_leaves_nothing(house: Podrun) -> None:
         os.kill(forwarded.process.pid, signal.SIGKILL)
         holder.communicate(timeout=10)
     wait_until(lambda: house.descriptors()[0] <= before, 5, "descriptors of the forwarded connections are left")
+
+
+def standing_still(pid: int) -> Callable[[], bool]:
+    """Whether a process has written something, and nothing more since it was asked before."""
+    seen: list[str] = []
+
+    def still() -> bool:
+        seen.append(Path(f"/proc/{pid}/io").read_text().splitlines()[1])
+        return seen[-1] != "wchar: 0" and seen[-1:] == seen[-2:-1]
+
+    return still
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_client_that_leaves_while_the_pod_reads_nothing_leaves_nothing(house: Podrun, transport: str) -> None:
+    house.kubectl("get", "pods")
+    before = house.descriptors()[0]
+    with serving(house, "ignore", 7002), forwarding(house, 7002, transport) as forwarded:
+        send = f"exec 3<>/dev/tcp/127.0.0.1/{forwarded.port}; exec head -c 50000000 /dev/zero >&3"
+        sender = subprocess.Popen(house.inside("bash", "-c", send), stderr=subprocess.DEVNULL)
+        wait_until(standing_still(sender.pid), 20, "the pod reads", every=0.5)
+        assert sender.poll() is None
+        os.kill(forwarded.process.pid, signal.SIGKILL)
+        sender.wait(timeout=10)
+        wait_until(lambda: house.descriptors()[0] <= before, 20, "descriptors of the forwarded connections are left")
 
 
 def test_pythons_client_forwards_over_channels(house: Podrun) -> None:

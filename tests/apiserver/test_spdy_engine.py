@@ -72,6 +72,14 @@ def test_pings_of_the_peer_are_answered_ours_are_not() -> None:
     assert server.take() == frames.ping(1)
 
 
+def test_a_sign_of_life_is_asked_for_and_given() -> None:
+    client, server = Engine(client=True), Engine()
+    server.ping()
+    assert client.receive(server.take()) == []
+    assert server.receive(client.take()) == []
+    assert server.take() == b""
+
+
 def test_a_peer_that_says_nothing_of_windows_is_sent_everything() -> None:
     _, server, number = opened()
     server.send(number, bytes(10 * WINDOW))

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from podrun.apiserver.streams.channels import BEARER
-from tests.apiserver.conftest import Client
+from tests.apiserver.conftest import Client, pod
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 WATCH = f"{MAPS}?watch=1&timeoutSeconds=5"
@@ -19,8 +19,12 @@ def carried(token: str) -> str:
 
 
 async def account_token(client: Client) -> str:
-    """A token of an account that may watch config maps."""
-    rules = [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["watch"]}]
+    """A token of an account that may watch config maps, and get, but not create, streams of pods."""
+    streams = ["pods/exec", "pods/attach", "pods/portforward"]
+    rules = [
+        {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["watch"]},
+        {"apiGroups": [""], "resources": streams, "verbs": ["get"]},
+    ]
     rbac = "/apis/rbac.authorization.k8s.io/v1/namespaces/default"
     head = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": "watcher"}}
     await client.make(f"{rbac}/roles", {**head, "kind": "Role", "rules": rules})
@@ -47,6 +51,15 @@ async def test_a_token_comes_as_a_subprotocol(client: Client, stranger: Client) 
     async with stranger.session.ws_connect(stranger.serving.url + WATCH, protocols=protocols) as socket:
         assert socket.protocol == "base64.binary.k8s.io"
         assert (await socket.receive_json(timeout=5))["object"]["kind"] == "ConfigMap"
+
+
+@pytest.mark.parametrize("what", ["exec", "attach", "portforward"])
+async def test_who_may_only_read_runs_nothing(client: Client, stranger: Client, what: str) -> None:
+    await client.make("/api/v1/namespaces/default/pods", pod("p"))
+    stranger.headers = {"Authorization": f"Bearer {await account_token(client)}"}
+    code, answer = await stranger.call("GET", f"/api/v1/namespaces/default/pods/p/{what}")
+    assert code == 403
+    assert f'cannot create resource "pods/{what}"' in answer["message"]
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,8 @@ from podrun.runtime.service import RuntimeService
 CONNECT_SECONDS = 5.0
 _LOOPBACK = ((socket.AF_INET, "127.0.0.1", "tcp4 127.0.0.1"), (socket.AF_INET6, "::1", "tcp6 [::1]"))
 
+_Made = socket.socket | OSError
+
 
 class PortUnreachable(Exception):
     """Nothing answers there; the text is containerd's."""
@@ -50,7 +52,7 @@ class PodPorts:
             namespace = open_namespace("net", status.pid) if status.ready else -1
         except NotFound:
             raise PortUnreachable(f'failed to find sandbox "{self.sandbox_id}" in store: not found') from None
-        except FileNotFoundError:
+        except OSError:  # pause has just ended
             namespace = -1
         if namespace < 0:
             raise PortUnreachable(f'network namespace for sandbox "{self.sandbox_id}" is closed')
@@ -64,24 +66,25 @@ class PodPorts:
             where = "host" if status.config.host_network else f"/proc/{status.pid}/ns/net"
             raise PortUnreachable(f'failed to execute portforward in network namespace "{where}": {why}') from None
 
-    async def _first_connected(self, sockets: list[socket.socket], port: int) -> socket.socket:
+    async def _first_connected(self, sockets: list[_Made], port: int) -> socket.socket:
         """IPv4 first, then IPv6, one after the other as containerd does."""
         found, failures = None, []
         for attempt, (_, address, name) in zip(sockets, _LOOPBACK, strict=True):
             if found is not None:
-                attempt.close()
+                _close(attempt)
                 continue
             try:
+                if isinstance(attempt, OSError):
+                    raise attempt
                 async with asyncio.timeout(CONNECT_SECONDS):
                     await asyncio.get_running_loop().sock_connect(attempt, (address, port))
                 found = attempt
             except OSError as error:
-                attempt.close()
+                _close(attempt)
                 why = "i/o timeout" if isinstance(error, TimeoutError) else f"connect: {_text(error)}"
                 failures.append(f"dial {name}:{port}: {why}")
             except BaseException:
-                for one in sockets:
-                    one.close()
+                _close(*sockets)
                 raise
         if found is None:
             tried = f"IPv4: {failures[0]} IPv6 {failures[1]}"
@@ -91,17 +94,17 @@ class PodPorts:
         return found
 
 
-async def _sockets_in(namespace: int) -> list[socket.socket]:
-    """One socket of each family of `_LOOPBACK`, made in a network namespace."""
+async def _sockets_in(namespace: int) -> list[_Made]:
+    """One socket of each family of `_LOOPBACK`, made in a network namespace, or why there is none (no IPv6 here)."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[None] = loop.create_future()
-    made: list[socket.socket] = []
+    made: list[_Made] = []
     failures: list[OSError] = []
 
     def make() -> None:
         try:
             setns(namespace, Clone.NET)
-            made.extend(socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) for family, _, _ in _LOOPBACK)
+            made.extend(_made(family) for family, _, _ in _LOOPBACK)
         except OSError as error:
             failures.append(error)
         loop.call_soon_threadsafe(done.set_result, None)
@@ -112,17 +115,25 @@ async def _sockets_in(namespace: int) -> list[socket.socket]:
         await asyncio.shield(done)
     except asyncio.CancelledError:
         await done
-        _close(made)
+        _close(*made)
         raise
     if failures:
-        _close(made)
+        _close(*made)
         raise PortUnreachable(f"failed to enter the pod's network namespace: {_text(failures[0])}")
     return made
 
 
-def _close(sockets: list[socket.socket]) -> None:
+def _made(family: socket.AddressFamily) -> _Made:
+    try:
+        return socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    except OSError as error:
+        return error
+
+
+def _close(*sockets: _Made) -> None:
     for one in sockets:
-        one.close()
+        if isinstance(one, socket.socket):
+            one.close()
 
 
 def _text(error: OSError) -> str:

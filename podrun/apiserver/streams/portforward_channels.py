@@ -25,7 +25,7 @@ from podrun.apiserver.streams.spdy_errors import StreamClosed
 
 MOST_PORTS = 127
 """A channel's number is one byte."""
-_QUEUED = 16
+_QUEUED = 2
 """Messages read ahead for a port whose pod is slow."""
 
 

@@ -28,7 +28,7 @@ STREAM_SECONDS = 30.0
 """How long a client may take to open its streams."""
 LONGEST_RESIZE = 1 << 10
 _NUMBERS = {"error": ERROR, "stdin": STDIN, "stdout": STDOUT, "stderr": STDERR, "resize": RESIZE}
-_QUEUED = 16
+_QUEUED = 2
 
 
 class SpdyChannels:

@@ -25,6 +25,7 @@ HOLD = 1 << 20
 ROOM = 256 << 10
 PIECE = 32 << 10
 """Bytes of one data frame: others get their turn between two."""
+SIGN_OF_LIFE_SECONDS = 5.0
 FAREWELL_SECONDS = 2.0
 """How long a client may take to close a connection after our farewell."""
 
@@ -199,8 +200,7 @@ class SpdyConnection:
                 self.flush()
                 await self.room()
                 while self._full:
-                    self._emptied.clear()
-                    await self._emptied.wait()
+                    await self._wait_for_readers()
         except SpdyError as error:
             log.info("a client's SPDY connection ends: %s", error)
             with contextlib.suppress(ConnectionError):
@@ -209,6 +209,16 @@ class SpdyConnection:
             pass
         finally:
             self._end()
+
+    async def _wait_for_readers(self) -> None:
+        """Wait for a full stream to be read. While nothing is read, only writing shows that the client has gone."""
+        self._emptied.clear()
+        try:
+            async with asyncio.timeout(SIGN_OF_LIFE_SECONDS):
+                await self._emptied.wait()
+        except TimeoutError:
+            self.engine.ping()
+            self.flush()
 
     async def _send(self) -> None:
         try:

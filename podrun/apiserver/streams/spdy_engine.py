@@ -287,6 +287,10 @@ class Engine:
                 self._output += frames.window_update(number, stream.unreported)
                 stream.unreported = 0
 
+    def ping(self) -> None:
+        """Ask for a sign of life, which the peer's engine gives by itself."""
+        self._output += frames.ping(self._next)
+
     def leave(self) -> None:
         """Take no further streams."""
         if not self._leaving:
