@@ -183,6 +183,7 @@ class _Daemon:
             layout.images, mirrors=settings.registry_mirrors, docker_config=Path("~/.docker/config.json").expanduser()
         )
         runtime = await self._runtime(stack)
+        await self._hold_name_sockets()
         options = self._options(machine)
 
         def container_id(namespace: str, pod: str, container: str, previous: bool) -> str | None:
@@ -253,7 +254,7 @@ class _Daemon:
             node_addresses=machine.addresses,
             memory_capacity=machine.memory,
             allocatable=machine.allocatable,
-            cluster_dns=(str(DNS_ADDRESS),),
+            cluster_dns=(str(DNS_ADDRESS),) if self.name_sockets else (),
             resolver=resolver(),
             seccomp_default=settings.seccomp_default,
             app_armor=machine.app_armor,
@@ -358,8 +359,9 @@ class _Daemon:
         server.ready = True
         stack.push_async_callback(server.stop)
 
-    async def _serve_names(self, view: StoreView, stack: AsyncExitStack) -> None:
-        """Cluster DNS, where its port can be had: a machine whose own DNS server takes every address has no room."""
+    async def _hold_name_sockets(self) -> None:
+        """Of cluster DNS, where they can be had: a name server that takes port 53 of every address leaves no room, and
+        pods are then given the host's own servers."""
         address = str(DNS_ADDRESS)
         _, held = await self.spawner.fetch(DNS_SOCKETS)
         if not held:
@@ -370,10 +372,14 @@ class _Daemon:
                 return
             await self.spawner.keep(DNS_SOCKETS, held, address)
         self.name_sockets = held
-        zone = Zone(view, (POD_RANGE, SERVICE_RANGE), address)
-        server = dns_server.DnsServer(zone, HostServers(address))
-        await server.start(*held)
-        stack.push_async_callback(server.stop)
+
+    async def _serve_names(self, view: StoreView, stack: AsyncExitStack) -> None:
+        """Cluster DNS, on the sockets that are held."""
+        if self.name_sockets:
+            zone = Zone(view, (POD_RANGE, SERVICE_RANGE), str(DNS_ADDRESS))
+            server = dns_server.DnsServer(zone, HostServers(str(DNS_ADDRESS)))
+            await server.start(*self.name_sockets)
+            stack.push_async_callback(server.stop)
 
 
 class _Tokens:

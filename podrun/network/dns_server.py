@@ -26,15 +26,18 @@ IDLE_SECONDS = 10.0
 MOST_CONNECTIONS = 256
 _LONGEST_CHAIN = 8
 _BACKLOG = 128
+_FREE_BIND = 15  # IP_FREEBIND (ip(7)); the socket module has no name for it
 
 
 def sockets(address: str, port: int = 53) -> tuple[socket.socket, socket.socket]:
-    """Sockets to serve on: UDP, and TCP that listens. Raises OSError."""
+    """Sockets to serve on: UDP, and TCP that listens. The address need not be there yet. Raises OSError."""
     with contextlib.ExitStack() as stack:
         udp = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC))
+        udp.setsockopt(socket.SOL_IP, _FREE_BIND, 1)
         udp.bind((address, port))
         tcp = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC))
         tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        tcp.setsockopt(socket.SOL_IP, _FREE_BIND, 1)
         tcp.bind((address, udp.getsockname()[1]))
         tcp.listen(_BACKLOG)
         stack.pop_all()

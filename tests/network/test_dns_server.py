@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from podrun.network import dns_server
 from podrun.network.dns_upstream import HostServers, NoAnswer, Upstream
+from tests.network.namespaces import own_network
 from tests.network.test_dns import WEB, ZONE
 
 Handler = Callable[[bytes], bytes | None]
@@ -205,6 +206,17 @@ async def test_a_client_that_says_half_a_question_is_let_go(house: House, monkey
     writer.write(b"\0\x40half")
     assert await asyncio.wait_for(reader.read(), 5) == b""
     writer.close()
+
+
+def test_sockets_are_had_before_their_address_is_there_but_not_beside_a_server_of_every_address() -> None:
+    with own_network():
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+            other.bind(("0.0.0.0", 53))
+            with pytest.raises(OSError, match="Address already in use"):
+                dns_server.sockets("10.96.0.10")
+        udp, tcp = dns_server.sockets("10.96.0.10")
+        with udp, tcp:
+            assert udp.getsockname() == tcp.getsockname() == ("10.96.0.10", 53)
 
 
 async def test_without_servers_of_the_host_other_names_fail_at_once() -> None:
