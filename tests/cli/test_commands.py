@@ -13,6 +13,7 @@ import pytest
 
 from podrun.cli.errors import FAILED, NOT_ROOT, OK, TIMED_OUT
 from tests.harness import AS_NOBODY, Podrun, nobody_may_run_podrun
+from tests.images.archives import Entry, docker_save, tar_of
 
 BOOKSTORE = Path(__file__).resolve().parents[2] / "examples/bookstore/raw-manifests/02-catalog-pod-sidecar.yaml"
 
@@ -159,6 +160,26 @@ class TestImages:
         done = podrun.run("podrun", "images", "rm", "toolbox", check=False)
         assert (done.returncode, done.stderr) == (FAILED, "podrun: there is no image toolbox\n")
         assert "toolbox" not in podrun.podrun("images", "ls")
+
+    def test_a_saved_image_is_loaded_and_listed(self, new_podrun: Callable[..., Podrun], tmp_path: Path) -> None:
+        podrun = new_podrun()
+        layer = tar_of([Entry("greeting", content=b"hello\n")])
+        archive = docker_save(tmp_path / "app.tar", {("app:dev",): [layer]})
+        assert podrun.podrun("images", "load", archive).startswith("app:dev ")
+        assert "loaded" in next(line for line in podrun.podrun("images", "ls").splitlines() if "app:dev" in line)
+        listed = json.loads(podrun.podrun("images", "ls", "-o", "json"))
+        assert [each["source"] for each in listed if "docker.io/library/app:dev" in each["references"]] == ["loaded"]
+
+    @pytest.mark.parametrize(("content", "said"), [(b"not a tar", "junk.tar"), (None, "missing.tar")])
+    def test_what_is_no_archive_is_refused(
+        self, podrun: Podrun, tmp_path: Path, content: bytes | None, said: str
+    ) -> None:
+        if content is not None:
+            (tmp_path / said).write_bytes(content)
+        done = podrun.run("podrun", "images", "load", tmp_path / said, check=False)
+        assert done.returncode == FAILED
+        assert said in done.stderr
+        assert "Traceback" not in done.stderr
 
     def test_a_pull_that_cannot_be_says_why(self, podrun: Podrun) -> None:
         done = podrun.run("podrun", "images", "pull", "127.0.0.1:1/app:1", check=False)
