@@ -173,8 +173,14 @@ class Pods:
         return self.podrun.kubectl("logs", "-n", self.namespace, name, "-c", container, *words)
 
     def logged(self, name: str, text: str, container: str = "a", seconds: float = 10.0) -> None:
-        """Wait until a container has printed something."""
-        wait_until(lambda: text in self.log(name, container), seconds, f"{name}/{container} did not print {text!r}")
+        """Wait until a container has printed something; until it has been started, asking for its log is an error."""
+
+        def printed() -> bool:
+            with contextlib.suppress(HarnessError):
+                return text in self.log(name, container)
+            return False
+
+        wait_until(printed, seconds, f"{name}/{container} did not print {text!r}")
 
     def exec(
         self, name: str, *argv: str, container: str = "a", input: str | None = None
