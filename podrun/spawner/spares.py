@@ -23,9 +23,8 @@ from podrun.kernel.flags import Clone
 from podrun.spawner import child
 from podrun.spawner.loop import Loop, Timer
 
-_QUIET = 0.012
-"""Seconds without a start after which spares are forked: not while starts are under way, which need the processor. A
-pod's containers are asked for some 4 ms after its pause has been begun: they are not to wait for a fork."""
+_QUIET = 0.005
+"""Seconds without a start after which spares are forked: not while starts are under way, which need the processor."""
 _KEEP = 3.0
 """Seconds without a start after which they are let go."""
 _WANTED = {False: 1, True: 2}

@@ -136,7 +136,7 @@ class Starts:
         if "terminal" in running.held:
             self._follow(running)
         self._on_over()
-        if not self._under_way and process.kind != "exec":
+        if not self._under_way and process.kind == "container":  # pause's containers are about to be asked for
             self.spares.refill_soon()
 
     def _failed(self, start: _Start) -> None:
