@@ -73,9 +73,15 @@ def pause_request(sandbox_id: str, config: SandboxConfig, procs: Sequence[Passed
         steps.append(Hostname(config.hostname))
         defaults = {name: value for name, value in _UNPRIVILEGED.items() if name not in config.sysctls}
         steps += [Sysctl(name, value) for name, value in defaults.items()]
-    steps += [Sysctl(name, value) for name, value in config.sysctls.items()]
+    sysctls = [Sysctl(name, value) for name, value in config.sysctls.items()]
     if users is not None:
-        steps += [JoinUsers(new_pid=new_pid, owner=users.on_host(_NOBODY)), Unshare(Clone.MNT)]
+        steps += [step for step in sysctls if step.name.startswith("net.")]
+        steps.append(JoinUsers(new_pid=new_pid, owner=users.on_host(_NOBODY)))
+        # An IPC namespace's values are written by the root of the user namespace that owns it, and by nobody else.
+        steps += [step for step in sysctls if not step.name.startswith("net.")]
+        steps.append(Unshare(Clone.MNT))
+    else:
+        steps += sysctls
     steps += [Mount("tmpfs", ROOTFS, _QUIET, "mode=755,size=64k"), Root()]
     if not config.host_ipc:
         steps.append(Mount("tmpfs", SHM, _QUIET, f"mode=1777,size={config.shm_size}", source="shm"))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from podrun.kernel import namespaces
-from podrun.runtime.errors import StartFailed
+from podrun.runtime.errors import CreateFailed, StartFailed
 from podrun.runtime.model import Mount, Security, State, User, UserIds
 from tests.runtime.machine import Machine, make_runtime
 
@@ -162,6 +162,21 @@ async def test_the_next_podrund_adopts_a_pod_with_its_user_namespace(machine: Ma
     assert following.runtime.status(container).pid == pid
     assert await following.runtime.exec_sync(container, ["id", "-u"], 10) == (0, b"0\n")
     assert await following.output(pod, "stat -c %u /bin/sh", name="b") == "0\n"
+
+
+async def test_sysctls_are_set_in_the_namespaces_that_belong_to_it(machine: Machine) -> None:
+    pod = await machine.sandbox(
+        users=IDS, sysctls={"kernel.shm_rmid_forced": "1", "fs.mqueue.msg_max": "20", "net.ipv4.tcp_syncookies": "0"}
+    )
+    names = "/proc/sys/kernel/shm_rmid_forced /proc/sys/fs/mqueue/msg_max /proc/sys/net/ipv4/tcp_syncookies"
+    assert await machine.output(pod, f"cat {names}") == "1\n20\n0\n"
+
+
+async def test_a_volume_whose_file_system_cannot_be_idmapped_is_told(machine: Machine) -> None:
+    pod = await machine.sandbox(users=IDS)
+    with pytest.raises(CreateFailed, match=r"/proc/sys .maybe its file system has no idmapped mounts on this kernel"):
+        await machine.create(pod, "true", mounts=(Mount(Path("/proc/sys"), "/v"),))
+    assert machine.runtime.containers() == []
 
 
 async def test_an_image_volume_is_put_together_from_its_layers(machine: Machine, tmp_path: Path) -> None:
