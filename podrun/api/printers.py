@@ -79,6 +79,17 @@ def _binding(where: str) -> _Printer:
     return _Printer((_NAME, _Column("Role", role), _AGE, *subjects), rows.binding)
 
 
+_METRICS = _Printer(
+    (
+        _NAME,
+        _Column("Cpu", "CPU in cores, averaged over the window."),
+        _Column("Memory", "The working set of memory in bytes."),
+        _Column("Window", "The time over which the usage is an average.", format="duration"),
+    ),
+    rows.metrics,
+)
+
+
 _PRINTERS: dict[tuple[str, str], _Printer] = {
     ("", "Pod"): _Printer(
         (
@@ -158,6 +169,8 @@ _PRINTERS: dict[tuple[str, str], _Printer] = {
         ),
         rows.priority_class,
     ),
+    ("metrics.k8s.io", "NodeMetrics"): _METRICS,
+    ("metrics.k8s.io", "PodMetrics"): _METRICS,
     ("node.k8s.io", "RuntimeClass"): _Printer((_NAME, _Column("Handler", ""), _AGE), rows.runtime_class),
     ("discovery.k8s.io", "EndpointSlice"): _Printer(
         (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from podrun.api.printers_pod import NONE, Since
+from podrun.api.quantity import ZERO, Quantity
 
 Object = dict[str, Any]
 Cells = list[Any]
@@ -190,6 +191,14 @@ def binding(obj: Object, since: Since) -> Cells:
     ]
     reference = f"{role.get('kind', '')}/{role.get('name', '')}"
     return [_name(obj), reference, _age(obj, since), ", ".join(users), ", ".join(groups), ", ".join(accounts)]
+
+
+def metrics(obj: Object, since: Since) -> Cells:
+    """PodMetrics, whose containers are added up, or NodeMetrics."""
+    used = [one.get("usage") or {} for one in obj.get("containers") or (obj,)]
+    totals = [sum((Quantity.of(one.get(name)) for one in used), ZERO) for name in ("cpu", "memory")]
+    cpu, memory = totals[0], Quantity(totals[1].nano, "BinarySI")
+    return [_name(obj), str(cpu), str(memory), obj.get("window", "")]
 
 
 def format_labels(labels: dict[str, str] | None) -> str:

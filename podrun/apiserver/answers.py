@@ -50,24 +50,26 @@ async def answer_object(call: Call, obj: Object, *, code: int = 200) -> web.Resp
 
 
 async def answer_list(call: Call, records: Sequence[Record], metadata: Object) -> web.Response:
-    """A list; `metadata` is the list's own (resourceVersion, continue...)."""
+    """A list of stored objects; `metadata` is the list's own (resourceVersion, continue...)."""
     kind, form = call.kind, call.form
-    if form.shape == "Table":
-        objects = [shown(kind, record.object) for record in records]
-        return await _send_value(call, 200, table(call, objects, metadata))
-    head: Object = {"kind": kind.list_kind, "apiVersion": kind.api_version, "metadata": metadata}
-    if form.shape == "PartialObjectMetadataList":
-        items = [partial(form, record.object) for record in records]
-        head = {"kind": form.shape, "apiVersion": f"{_META}/{form.version}", "metadata": metadata}
-        return await _send_value(call, 200, {**head, "items": items})
-    if form.shape:
-        raise no_such_form()
-    if form.media_type == JSON and not kind.alias_of and not form.pretty:
+    if not form.shape and form.media_type == JSON and not kind.alias_of and not form.pretty:
         skip = len(f'{{"kind":"{kind.kind}","apiVersion":"{kind.api_version}",')
         texts = b",".join([b"{" + record.encoded[skip:] for record in records])
-        return await _send(call, 200, b'%b,"items":[%b]}' % (orjson.dumps(head)[:-1], texts), JSON)
-    items = [_item(shown(kind, record.object)) for record in records]
-    return await _send_value(call, 200, {**head, "items": items})
+        return await _send(call, 200, b'%b,"items":[%b]}' % (orjson.dumps(_head(kind, metadata))[:-1], texts), JSON)
+    return await answer_objects(call, [shown(kind, record.object) for record in records], metadata)
+
+
+async def answer_objects(call: Call, objects: Sequence[Object], metadata: Object) -> web.Response:
+    """A list of objects that need not be stored, each whole."""
+    form = call.form
+    if form.shape == "Table":
+        return await _send_value(call, 200, table(call, objects, metadata))
+    if form.shape == "PartialObjectMetadataList":
+        head = {"kind": form.shape, "apiVersion": f"{_META}/{form.version}", "metadata": metadata}
+        return await _send_value(call, 200, {**head, "items": [partial(form, obj) for obj in objects]})
+    if form.shape:
+        raise no_such_form()
+    return await _send_value(call, 200, {**_head(call.kind, metadata), "items": [_item(obj) for obj in objects]})
 
 
 async def answer_status(call: Call, status: Object, *, code: int = 200) -> web.Response:
@@ -144,6 +146,10 @@ def partial(form: Form, obj: Object) -> Object:
         "apiVersion": f"{_META}/{form.version}",
         "metadata": obj.get("metadata") or {},
     }
+
+
+def _head(kind: Kind, metadata: Object) -> Object:
+    return {"kind": kind.list_kind, "apiVersion": kind.api_version, "metadata": metadata}
 
 
 def _item(obj: Object) -> Object:

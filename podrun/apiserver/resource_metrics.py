@@ -17,7 +17,7 @@ from aiohttp import web
 from podrun.api import names
 from podrun.api.errors import not_found
 from podrun.api.quantity import Quantity
-from podrun.apiserver.answers import answer_object
+from podrun.apiserver.answers import answer_object, answer_objects
 from podrun.apiserver.call import Call
 from podrun.apiserver.lists import matcher
 from podrun.apiserver.streams.pods import PodAccess
@@ -42,9 +42,7 @@ class ResourceMetrics:
         """GET of one or of a list. Raises NotFound for what is not there or not measured."""
         found = await (self._nodes(call) if call.kind.plural == "nodes" else self._pods(call, pods))
         if not call.info.name:
-            items = [{key: value for key, value in one.items() if key not in ("kind", "apiVersion")} for one in found]
-            head: Object = {"kind": call.kind.list_kind, "apiVersion": call.kind.api_version, "metadata": {}}
-            return await answer_object(call, {**head, "items": items})
+            return await answer_objects(call, found, {})
         if not found:
             namespaced = f"{call.namespace}/{call.info.name}" if call.namespace else call.info.name
             raise not_found(f"{call.kind.kind.lower()}.{GROUP}", namespaced)

@@ -234,7 +234,7 @@ class ApiServer:
             return await (self._streamed(answer) if info.subresource in STREAMS else answer)
         if request.method == "HEAD" or info.verb not in kind.verbs:
             raise method_not_allowed()
-        form = negotiate(request.headers.get("Accept", ""), shapes=kind.stored)
+        form = negotiate(request.headers.get("Accept", ""), shapes=kind.stored or kind.group == resource_metrics.GROUP)
         if request.query.get("pretty", "") in ("1", "true"):
             form = Form(form.media_type, form.shape, form.version, pretty=True)
         call = Call(request, info, user, kind, form)

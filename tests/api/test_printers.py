@@ -335,6 +335,22 @@ KIND_ROWS: list[tuple[tuple[str, str], dict[str, Any], list[Any]]] = [
     (("scheduling.k8s.io", "PriorityClass"), meta(value=5, preemptionPolicy="Never"), ["x", 5, False, "60s", "Never"]),
     (("node.k8s.io", "RuntimeClass"), meta(handler="runc"), ["x", "runc", "60s"]),
     (
+        ("metrics.k8s.io", "PodMetrics"),
+        meta(
+            window="15s",
+            containers=[
+                {"name": "a", "usage": {"cpu": "250000001n", "memory": "1Mi"}},
+                {"name": "b", "usage": {"cpu": "500m", "memory": "512Ki"}},
+            ],
+        ),
+        ["x", "750000001n", "1536Ki", "15s"],
+    ),
+    (
+        ("metrics.k8s.io", "NodeMetrics"),
+        meta(window="15s", usage={"cpu": "1500m", "memory": "2Gi"}),
+        ["x", "1500m", "2Gi", "15s"],
+    ),
+    (
         ("discovery.k8s.io", "EndpointSlice"),
         meta(addressType="IPv4", ports=[{"port": 80}], endpoints=[{"addresses": ["10.0.0.1"]}]),
         ["x", "IPv4", "80", "10.0.0.1", "60s"],

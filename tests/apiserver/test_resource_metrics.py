@@ -125,6 +125,9 @@ async def test_pods_that_run_are_measured(client: Client, running: Running) -> N
     assert listed["items"][0]["containers"] == [{"name": "a", "usage": {"cpu": "500m", "memory": "6Mi"}}]
     chosen = (await client.call("GET", f"{METRICS}/pods?labelSelector=app%3Dx"))[1]
     assert [one["metadata"]["labels"] for one in chosen["items"]] == [{"app": "x"}]
+    shown = (await client.call("GET", f"{METRICS}/pods", Accept="application/json;as=Table;v=v1;g=meta.k8s.io"))[1]
+    assert [column["name"] for column in shown["columnDefinitions"]] == ["Name", "Cpu", "Memory", "Window"]
+    assert [row["cells"][:3] for row in shown["rows"]] == [["a", "500m", "6Mi"], ["b", "500m", "6Mi"]]
     one = (await client.call("GET", f"{METRICS}/namespaces/default/pods/b"))[1]
     assert (one["kind"], one["apiVersion"]) == ("PodMetrics", "metrics.k8s.io/v1beta1")
     for name, message in (
