@@ -1,6 +1,7 @@
 """Clients that run beside a daemon, in its network namespace: `python -m tests.apiserver.clients NAME WORDS...`.
 
 serve PORT                 listen on localhost and send back what comes; prints `ready` first
+farewell PORT              send `bye` to one client, end, and only then read: prints `ready`, then what was read
 ignore PORT                listen on localhost and read nothing; prints `ready` first
 echo PORT BYTES COUNT      COUNT connections at once: send BYTES, end, and read them back; prints how many did
 python_forward POD PORT    an HTTP request through the Python client's port-forward; prints the body
@@ -36,6 +37,17 @@ def serve(port: str) -> None:
         await server.serve_forever()
 
     asyncio.run(listen())
+
+
+def farewell(port: str) -> None:
+    with socket.create_server(("127.0.0.1", int(port))) as listener:
+        print("ready", flush=True)
+        connection, _ = listener.accept()
+        with connection:
+            connection.sendall(b"bye")
+            connection.shutdown(socket.SHUT_WR)
+            while piece := connection.recv(65536):
+                print(piece.decode(), end="")
 
 
 def ignore(port: str) -> None:
@@ -99,6 +111,7 @@ def python_exec(pod: str) -> None:
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "serve": serve,
+    "farewell": farewell,
     "ignore": ignore,
     "echo": echo,
     "python_forward": python_forward,
@@ -108,6 +121,6 @@ COMMANDS: dict[str, Callable[..., None]] = {
 
 if __name__ == "__main__":
     command, words = COMMANDS[sys.argv[1]], sys.argv[2:]
-    if command not in (serve, ignore, echo):
+    if command not in (serve, farewell, ignore, echo):
         config.load_kube_config()
     command(*words)

@@ -62,9 +62,9 @@ class Forwarding:
 
 
 @contextmanager
-def forwarding(house: Podrun, port: int, transport: str, pod: str = "p") -> Iterator[Forwarding]:
+def forwarding(house: Podrun, port: int, transport: str, to: str = "pod/p") -> Iterator[Forwarding]:
     process = subprocess.Popen(
-        house.inside("kubectl", "port-forward", f"pod/{pod}", f":{port}"),
+        house.inside("kubectl", "port-forward", to, f":{port}"),
         env=house.environment() | TRANSPORTS[transport],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -132,7 +132,7 @@ def test_a_pod_that_ends_takes_its_connections_along(house: Podrun, transport: s
     house.apply(server("q"))
     house.kubectl("wait", "--for=condition=Ready", "pod/q", "--timeout=20s")
     before = house.descriptors()[0]
-    with forwarding(house, 7000, transport, pod="q") as forwarded:
+    with forwarding(house, 7000, transport, to="pod/q") as forwarded:
         talker = subprocess.Popen(
             house.inside("bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{forwarded.port}; echo x >&3; cat <&3"),
             stdout=subprocess.PIPE,
@@ -161,6 +161,21 @@ def test_a_client_that_leaves_leaves_nothing(house: Podrun) -> None:
         os.kill(forwarded.process.pid, signal.SIGKILL)
         holder.communicate(timeout=10)
     wait_until(lambda: house.descriptors()[0] <= before, 5, "descriptors of the forwarded connections are left")
+
+
+def test_a_services_port_and_a_pod_on_the_hosts_network(house: Podrun) -> None:
+    on_host = server("h")
+    on_host["spec"]["hostNetwork"] = True
+    on_host["metadata"]["labels"] = {"app": "h"}
+    on_host["spec"]["containers"][0]["command"][2] = SERVE.replace("8080", "8081").replace("7000", "7009")
+    del on_host["spec"]["containers"][0]["readinessProbe"]
+    ports = [{"port": 80, "targetPort": 8081}]
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "h"}}
+    house.apply(on_host, {**service, "spec": {"selector": {"app": "h"}, "ports": ports}})
+    house.kubectl("wait", "--for=condition=Ready", "pod/h", "--timeout=20s")
+    with forwarding(house, 80, "WebSocket", to="service/h") as forwarded:
+        assert forwarded.fetch() == "hello\n"
+    house.kubectl("delete", "pod/h", "service/h", "--now")
 
 
 def standing_still(pid: int) -> Callable[[], bool]:

@@ -8,6 +8,7 @@ import os
 import socket
 import struct
 import subprocess
+import sys
 import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from podrun.apiserver.streams import spdy_frames as frames
 from podrun.apiserver.streams.spdy_engine import MOST_STREAMS, CutOff, Ended, Engine, Event, Leaving, Received
 from podrun.apiserver.streams.spdy_frames import Farewell
 from tests.harness import Podrun, wait_until
+from tests.pods.living import Pods
 
 POD = "/api/v1/namespaces/default/pods/p"
 FORWARD = "portforward.k8s.io"
@@ -195,6 +197,25 @@ def forward(house: Podrun) -> Iterator[Peer]:
     with Peer(house, f"{POD}/portforward", FORWARD) as peer:
         assert peer.code == 101
         yield peer
+
+
+def test_a_pod_that_has_said_everything_still_listens(house: Podrun, steady: None) -> None:
+    enter = ["nsenter", f"--target={Pods(house).pid('p')}", "--net", "--", sys.executable, "-m"]
+    server = subprocess.Popen([*enter, "tests.apiserver.clients", "farewell", "7000"], stdout=subprocess.PIPE)
+    assert server.stdout is not None
+    assert server.stdout.readline() == b"ready\n"
+    with forward(house) as peer:
+        error, data = (peer.open(streamtype=kind, port="7000", requestid="1") for kind in ("error", "data"))
+        peer.send()
+        while Ended(data) not in peer.events:
+            assert peer.hear()
+        assert peer.text(data) == b"bye"
+        peer.engine.send(data, b"well then", fin=True)
+        peer.send()
+        assert server.communicate(timeout=10)[0] == b"well then"
+        while Ended(error) not in peer.events:
+            assert peer.hear()
+    assert peer.text(error) == b""
 
 
 @pytest.mark.parametrize(

@@ -255,11 +255,12 @@ class SpdyConnection:
                     self._full.add(concerned)
             case Ended():
                 concerned.ended()
+                self.tidy(event.stream)
             case CutOff():
                 concerned.cut_off()
+                self.tidy(event.stream)
             case WindowGrew():
                 concerned.wake()
-        self.tidy(event.stream)
 
     def _end(self) -> None:
         self._lost = True
