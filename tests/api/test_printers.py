@@ -23,7 +23,9 @@ def pod(status: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 def state(name: str, kind: str, **fields: Any) -> dict[str, Any]:
-    extra = {key: fields.pop(key) for key in ("ready", "restartCount", "lastState", "started") if key in fields}
+    extra: dict[str, Any] = {
+        key: fields.pop(key) for key in ("ready", "restartCount", "lastState", "started") if key in fields
+    }
     return {"name": name, "state": {kind: fields}, **extra}
 
 

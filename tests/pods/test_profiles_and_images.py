@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,7 +76,7 @@ def test_the_images_own_groups_are_joined_unless_the_policy_is_strict(pods: Pods
     assert said == f"{groups}\n"
 
 
-def image_pod(name: str, script: str, mount: Object | None = None, **spec: object) -> Object:
+def image_pod(name: str, script: str, mount: Object | None = None, **spec: Any) -> Object:
     """A pod with the files of an image at /v."""
     image = {"reference": "busybox:1.36", "pullPolicy": "IfNotPresent"}
     mounts = [{"name": "v", "mountPath": "/v", **(mount or {})}]

@@ -10,6 +10,11 @@ from podrun.runtime.model import Security, User
 from tests.runtime.machine import Machine
 
 
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
 async def _read(descriptor: int | None, seconds: float = 10) -> bytes:
     """Everything until the end of a non-blocking descriptor (EIO is a terminal's end)."""
     assert descriptor is not None
@@ -17,7 +22,7 @@ async def _read(descriptor: int | None, seconds: float = 10) -> bytes:
     async with asyncio.timeout(seconds):
         while True:
             readable: asyncio.Future[None] = loop.create_future()
-            loop.add_reader(descriptor, lambda future=readable: future.done() or future.set_result(None))
+            loop.add_reader(descriptor, _resolve, readable)
             await readable
             loop.remove_reader(descriptor)
             try:

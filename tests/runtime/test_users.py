@@ -45,7 +45,7 @@ async def test_root_inside_is_nobody_outside(machine: Machine) -> None:
     assert code == 0
     assert output.split() == [b"0", b"0", b"1048576", b"65536"]
     for kind in ("net", "ipc", "uts", "mnt", "pid", "cgroup"):
-        assert _owner_of(kind, pid) == namespaces.inode("user", pid), kind  # type: ignore[arg-type]
+        assert _owner_of(kind, pid) == namespaces.inode("user", pid), kind
 
 
 async def test_a_container_has_all_that_it_has_with_the_hosts_users(machine: Machine) -> None:
