@@ -57,21 +57,25 @@ class SpdyChannels:
         """Wait for the client's streams; raises StreamClosed when they do not come."""
         await self._connection.__aenter__()
         self._readers.append(asyncio.create_task(self._watch()))
-        complete = asyncio.create_task(self._complete.wait())
         try:
-            async with asyncio.timeout(STREAM_SECONDS):
-                await asyncio.wait({complete, *self._readers}, return_when=asyncio.FIRST_COMPLETED)
-        except TimeoutError:
-            pass
-        finally:
-            complete.cancel()
-        if not self._complete.is_set():
+            await self._streams_opened()
+        except BaseException:
             await self.__aexit__(None, None, None)
-            raise StreamClosed("timed out waiting for the client to create its streams")
+            raise
         for number in (STDIN, RESIZE):
             if number in self._expected:
                 self._readers.append(asyncio.create_task(self._read(number, self._streams[number])))
         return self
+
+    async def _streams_opened(self) -> None:
+        complete = asyncio.create_task(self._complete.wait())
+        waiting: set[asyncio.Task[Any]] = {complete, *self._readers}
+        try:
+            await asyncio.wait(waiting, timeout=STREAM_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            complete.cancel()
+        if not self._complete.is_set():
+            raise StreamClosed("timed out waiting for the client to create its streams")
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -153,7 +153,9 @@ class SpdyConnection:
     async def __aexit__(self, *_: object) -> None:
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for failure in await asyncio.gather(*self._tasks, return_exceptions=True):
+            if isinstance(failure, Exception):
+                log.error("a SPDY connection ended by a mistake of ours", exc_info=failure)
         self._end()
 
     async def over(self) -> None:
