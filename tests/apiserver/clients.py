@@ -6,6 +6,7 @@ ignore PORT                listen on localhost and read nothing; prints `ready` 
 echo PORT BYTES COUNT      COUNT connections at once: send BYTES, end, and read them back; prints how many did
 python_forward POD PORT    an HTTP request through the Python client's port-forward; prints the body
 python_refused POD PORT    what the Python client is told of a port that nobody listens on
+python_flood POD PORT      send much through the Python client's port-forward, print `sent`, and wait for the end
 python_exec POD            a conversation with a shell through the Python client's exec; prints what came and the code
 """
 
@@ -92,6 +93,13 @@ def python_refused(pod: str, port: str) -> None:
     print(forwarded.error(int(port)))
 
 
+def python_flood(pod: str, port: str) -> None:
+    forwarded = portforward(client.CoreV1Api().connect_get_namespaced_pod_portforward, pod, "default", ports=port)
+    forwarded.socket(int(port)).sendall(bytes(20_000_000))
+    print("sent", flush=True)
+    threading.Event().wait()
+
+
 def python_exec(pod: str) -> None:
     opened = stream(
         client.CoreV1Api().connect_get_namespaced_pod_exec,
@@ -116,6 +124,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "echo": echo,
     "python_forward": python_forward,
     "python_refused": python_refused,
+    "python_flood": python_flood,
     "python_exec": python_exec,
 }
 

@@ -211,6 +211,19 @@ def test_pythons_client_is_told_of_a_closed_port(house: Podrun) -> None:
     assert "failed to connect to localhost:9999" in client(house, "python_refused", "p", "9999")
 
 
+def test_pythons_client_leaves_nothing_when_it_leaves_while_the_pod_reads_nothing(house: Podrun) -> None:
+    house.kubectl("get", "pods")
+    before = house.descriptors()[0]
+    with serving(house, "ignore", 7002):
+        command = house.inside(sys.executable, "-m", "tests.apiserver.clients", "python_flood", "p", "7002")
+        with subprocess.Popen(command, env=house.environment(), stdout=subprocess.PIPE) as flooding:
+            assert flooding.stdout is not None
+            assert flooding.stdout.readline() == b"sent\n"
+            assert house.descriptors()[0] > before
+            flooding.kill()
+        wait_until(lambda: house.descriptors()[0] <= before, 20, "descriptors of the forwarded connections are left")
+
+
 def test_pythons_client_runs_commands(house: Podrun) -> None:
     assert client(house, "python_exec", "p") == "out in\nerr\n7"
 

@@ -21,6 +21,7 @@ from podrun.api.gotext import quote
 from podrun.apiserver.streams.channels import Channels
 from podrun.apiserver.streams.forwarding import forward
 from podrun.apiserver.streams.pod_port import PodPorts
+from podrun.apiserver.streams.spdy_connection import SIGN_OF_LIFE_SECONDS
 from podrun.apiserver.streams.spdy_errors import StreamClosed
 
 MOST_PORTS = 127
@@ -128,9 +129,15 @@ class _Side(_Channel):
         self._done = False
 
     async def feed(self, data: bytes) -> None:
-        """From the client; waits while the pod is slow."""
-        if not self._done:
-            await self._queue.put(data)
+        """From the client; waits while the pod is slow. Raises ConnectionError when the client has gone meanwhile."""
+        while not self._done:
+            try:
+                async with asyncio.timeout(SIGN_OF_LIFE_SECONDS):
+                    await self._queue.put(data)
+                    return
+            except TimeoutError:
+                # While nothing is read, only writing shows that the client has gone.
+                await self._channels.response.ping()
 
     async def read(self) -> bytes:
         return b"" if self._done else await self._queue.get()
