@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 INITIAL = ("default", "kube-system", "kube-public", "kube-node-lease")
 FINALIZER = "kubernetes"
 ROOT_CA = "kube-root-ca.crt"
+LINGER = 0.2
+"""Seconds that the contents of a namespace which is to end stay as they are (namespaceDeletionGracePeriod, there 5 s so
+that every API server has heard of it): clients may still let go of finalizers of their own."""
 _DESCRIPTION = (
     "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the "
     "internal service IP or kubernetes.default.svc. No other usage is guaranteed across distributions of Kubernetes "
@@ -74,7 +77,11 @@ class NamespaceController:
             await asyncio.gather(self._task, return_exceptions=True)
 
     def _on_namespace(self, event: WatchEvent) -> None:
-        if event.type != "DELETED":
+        if event.type == "DELETED":
+            return
+        if event.object["metadata"].get("deletionTimestamp"):
+            asyncio.get_running_loop().call_later(LINGER, self._enqueue, event.key.name)
+        else:
             self._enqueue(event.key.name)
 
     def _on_content(self, event: WatchEvent) -> None:
