@@ -130,6 +130,7 @@ class Podrun:
         """The environment of a person who works with this daemon."""
         return {
             **self.path_environment(),
+            "PATH": ":".join([*map(str, self.programs), os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")]),
             "HOME": str(self.root),
             "KUBECONFIG": str(self.kubeconfig),
             "PODRUN_ROOT": str(self.root),
@@ -289,7 +290,7 @@ class Podrun:
             mounts += Path(f"/proc/{self.spawner_pid}/mountinfo").read_text().splitlines()
         links = self.run("ip", "-o", "link").stdout.splitlines()
         return {
-            "processes": {f"{pid} {_command(pid)}" for pid in self._processes()} - self._own(),
+            "processes": {text for text in self._described() if not text.endswith(_LOG_PROCESS)} - self._own(),
             "mounts": {line.split(" ", 2)[2] for line in mounts},
             "links": {line.split(": ")[1] for line in links},
             "cgroups": {str(path) for path in _cgroups(self.layout.name)},
@@ -318,6 +319,9 @@ class Podrun:
         """Open descriptors of podrund and of the spawner."""
         return len(os.listdir(f"/proc/{self.daemon_pid}/fd")), len(os.listdir(f"/proc/{self.spawner_pid}/fd"))
 
+    def _described(self) -> list[str]:
+        return [f"{pid} {_command(pid)}" for pid in self._processes()]
+
     def _own(self) -> set[str]:
         pids = [self.holder.pid]
         for find in (lambda: self.daemon_pid, lambda: self.spawner_pid):
@@ -339,6 +343,9 @@ class Podrun:
                     found.append(pid)
         return found
 
+
+_LOG_PROCESS = " podrun spawner logs"
+"""The spawner's helper, which takes this title a moment after its start: no pod's."""
 
 _HOLD = """
 ip link set lo up

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 
 import pytest
 import yaml
 
 from tests.harness import Podrun
-from tests.pods.living import Pods, once, pod, shell
+from tests.pods.living import Pods, once, pod, running, shell
 
 
 @pytest.fixture(scope="module")
@@ -176,8 +175,7 @@ class TestWatch:
     def test_shows_the_life_of_a_pod(self, podrun: Podrun, pods: Pods) -> None:
         seen = {"labels": {"app": "seen"}}
         pods.run(pod("first", metadata=seen))
-        argv = podrun.inside("kubectl", "get", "pods", "-w", "-l", "app=seen", "--no-headers")
-        with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=podrun.environment()) as kubectl:
+        with running(podrun, "kubectl", "get", "pods", "-w", "-l", "app=seen", "--no-headers") as kubectl:
             assert kubectl.stdout is not None
             assert kubectl.stdout.readline().startswith("first")
             pods.run(pod("unseen"))
@@ -187,7 +185,6 @@ class TestWatch:
             lines = [columns(kubectl.stdout.readline())]
             while lines[-1][0] != "first":
                 lines.append(columns(kubectl.stdout.readline()))
-            kubectl.kill()
         assert {line[0] for line in lines} == {"first", "second"}
         states = [line[2] for line in lines if line[0] == "second"]
         assert states[0] == "Pending"
@@ -196,14 +193,12 @@ class TestWatch:
 
     def test_of_one_object_prints_each_change(self, podrun: Podrun, pods: Pods) -> None:
         pods.run(pod("one"))
-        argv = podrun.inside("kubectl", "get", "pod", "one", "-w", "-o", "jsonpath={.metadata.labels.n} ")
-        with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=podrun.environment()) as kubectl:
+        with running(podrun, "kubectl", "get", "pod", "one", "-w", "-o", "jsonpath={.metadata.labels.n} ") as kubectl:
             assert kubectl.stdout is not None
             assert kubectl.stdout.read(1) == " "
             podrun.kubectl("label", "pod", "one", "n=1")
             podrun.kubectl("label", "pod", "one", "n=2", "--overwrite")
             assert kubectl.stdout.read(4) == "1 2 "
-            kubectl.kill()
 
 
 class TestDescribe:
@@ -327,3 +322,8 @@ class TestServer:
         )
         failed = shelf.run("kubectl", *words, "get", "pods", check=False)
         assert "You must be logged in to the server" in failed.stderr
+
+
+def test_the_client_is_of_the_version_that_is_meant(module_podrun: Podrun) -> None:
+    client = json.loads(module_podrun.kubectl("version", "--client", "-o", "json"))["clientVersion"]
+    assert client["minor"] == ("37" if len(module_podrun.programs) == 1 else "36")

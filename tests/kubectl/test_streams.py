@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness import Podrun, wait_until
-from tests.pods.living import FOREVER, Pods, container_status, once, pod, shell, state
+from tests.pods.living import FOREVER, Pods, container_status, once, pod, running, shell, state
 
 CATALOG = {"name": "catalog", "image": "bookstore/catalog:dev"}
 
@@ -140,27 +140,19 @@ class TestExec:
 class TestAttach:
     def test_shows_what_the_first_process_prints(self, pods: Pods, podrun: Podrun) -> None:
         pods.run(pod("clock", shell("a", "trap 'exit 0' TERM; while :; do echo tick; sleep 0.05; done")))
-        argv = podrun.inside("kubectl", "attach", "clock")
-        with subprocess.Popen(
-            argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=podrun.environment()
-        ) as it:
+        with running(podrun, "kubectl", "attach", "clock") as it:
             assert it.stdout is not None
             lines = [it.stdout.readline() for _ in range(4)]
-            it.kill()
         assert lines.count("tick\n") >= 3
 
     def test_feeds_its_input(self, pods: Pods, podrun: Podrun) -> None:
         pods.run(pod("reader", shell("a", f"read line; echo got $line; {FOREVER}", stdin=True)))
-        argv = podrun.inside("kubectl", "attach", "-i", "-q", "reader")
-        with subprocess.Popen(
-            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=podrun.environment()
-        ) as kubectl:
+        with running(podrun, "kubectl", "attach", "-i", "-q", "reader", stdin=subprocess.PIPE) as kubectl:
             assert kubectl.stdin is not None
             assert kubectl.stdout is not None
             kubectl.stdin.write("hello\n")
             kubectl.stdin.flush()
             assert kubectl.stdout.readline() == "got hello\n"
-            kubectl.kill()
         assert pods.log("reader") == "got hello\n"
 
     def test_stdin_once_ends_with_the_first_client(self, pods: Pods, podrun: Podrun) -> None:

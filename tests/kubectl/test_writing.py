@@ -151,12 +151,10 @@ class TestChange:
         assert [one["image"] for one in now["spec"]["containers"]] == ["busybox:1.36", "busybox:latest"]
         assert now["metadata"]["labels"] == {"y": "3"}
 
-    def test_a_patch_that_changes_nothing(self, podrun: Podrun, pods: Pods) -> None:
-        pods.create(pod("p", metadata={"labels": {"x": "1"}}))
-        assert (
-            podrun.kubectl("patch", "pod", "p", "-p", '{"metadata":{"labels":{"x":"1"}}}')
-            == "pod/p patched (no change)\n"
-        )
+    def test_a_patch_that_changes_nothing(self, podrun: Podrun) -> None:
+        apply(podrun, CONFIG)
+        said = podrun.kubectl("patch", "cm", "settings", "-p", json.dumps({"data": CONFIG["data"]}))
+        assert said == "configmap/settings patched (no change)\n"
 
     def test_a_json_patch_whose_test_fails(self, podrun: Podrun, pods: Pods) -> None:
         pods.create(pod("p"))

@@ -17,7 +17,7 @@ import json
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +212,19 @@ class Pods:
                 if identifier in Path(f"/proc/{pid}/cgroup").read_text():
                     return pid
         raise HarnessError(f"no process is in the cgroup of {name}/{container}")
+
+
+@contextlib.contextmanager
+def running(podrun: Podrun, *words: str, stdin: int | None = None) -> Iterator[subprocess.Popen[str]]:
+    """A command that goes on beside the test, its output to be read as text; it is killed in the end."""
+    argv = podrun.inside(*words)
+    with subprocess.Popen(
+        argv, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=podrun.environment()
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def condition(obj: Object, kind: str) -> str | None:
