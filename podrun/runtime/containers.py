@@ -41,6 +41,7 @@ from podrun.spawner.protocol import Exit
 from podrun.spawner.start import SpawnerLost
 
 _TERMINATION_LOG = "termination-log"
+_SECCOMP_PROFILE = "seccomp.json"
 _LONGEST_MESSAGE = 4096
 """Bytes of a termination message that count (the kubelet's limit)."""
 
@@ -79,6 +80,7 @@ class Containers:
         who = identity_of(config)
         check_security(config.security)
         container_id = secrets.token_hex(32)
+        asked, config = config, self._with_own_profile(container_id, config)
         env = container_plan.environment(config, sandbox.config, who.home, _hostname(sandbox))
         status = ContainerStatus(
             id=container_id,
@@ -91,9 +93,12 @@ class Containers:
         )
         container = Container(ContainerRecord(status, env), sandbox.group.child(container_id))
         users = sandbox.config.users
-        with sandbox.user_namespace() as namespace:
-            container.trees = open_volumes(config, namespace)
         try:
+            if config is not asked:
+                self._records.place(container_id).mkdir(mode=0o700)
+                shutil.copyfile(str(asked.security.seccomp), str(config.security.seccomp))
+            with sandbox.user_namespace() as namespace:
+                container.trees = open_volumes(config, namespace)
             for name in ("upper", "work"):
                 (self._layers / container_id / name).mkdir(mode=0o755, parents=True)
             if users is not None:
@@ -106,8 +111,18 @@ class Containers:
             container.close_trees()
             self._discard(container_id)
             raise CreateFailed(f"failed to create containerd container: {error}") from error
+        except CreateFailed:
+            self._discard(container_id)
+            raise
         self._live[container_id] = container
         return container_id
+
+    def _with_own_profile(self, container_id: str, config: ContainerConfig) -> ContainerConfig:
+        """A Localhost profile stays what it was at create, also for what is executed in the container later."""
+        if not isinstance(config.security.seccomp, Path) or config.security.privileged:
+            return config
+        copy = self._records.place(container_id) / _SECCOMP_PROFILE
+        return replace(config, security=replace(config.security, seccomp=copy))
 
     def _discard(self, container_id: str) -> None:
         layer = self._layers / container_id
