@@ -147,6 +147,7 @@ class _Daemon:
             await self._supervise()
             gc.collect()
             gc.freeze()
+            gc.enable()  # see podrun.cli.daemon
             heap.trim()
             log.info("serving at %s after %.0f ms", self.settings.server_url, (time.monotonic() - began) * 1000)
             notify("READY=1")
