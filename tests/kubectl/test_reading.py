@@ -288,9 +288,10 @@ class TestServer:
         assert "+podrun" in said["serverVersion"]["gitVersion"]
 
     def test_api_resources(self, shelf: Podrun) -> None:
-        rows = {columns(line)[0]: columns(line)[1:] for line in shelf.kubectl("api-resources").splitlines()}
-        assert rows["pods"] == ["po", "v1", "true", "Pod"]
-        assert rows["namespaces"] == ["ns", "v1", "false", "Namespace"]
+        rows = [columns(line) for line in shelf.kubectl("api-resources").splitlines()]
+        assert ["pods", "po", "v1", "true", "Pod"] in rows
+        assert ["pods", "metrics.k8s.io/v1beta1", "true", "PodMetrics"] in rows
+        assert ["namespaces", "ns", "v1", "false", "Namespace"] in rows
         verbs = shelf.kubectl("api-resources", "--verbs=list,watch", "-o", "name").split()
         assert {"pods", "configmaps", "secrets", "nodes", "leases.coordination.k8s.io"} <= set(verbs)
 
