@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -14,6 +16,29 @@ from podrun.lifecycle.admission import resize_refusal
 from podrun.store.store import Store
 
 Object = dict[str, Any]
+
+ACCOUNT_SECONDS = 1.0
+"""How long a pod waits for its namespace's first account (the ServiceAccount plugin: ten looks, 100 ms apart)."""
+
+
+async def await_account(store: Store, kind: Kind, namespace: str) -> None:
+    """Return when the namespace of a pod to be made has its account, or will not get it in time.
+
+    A manifest may hold a namespace and its pods: the account is made a moment after the namespace.
+    """
+    if kind.resource != "pods":
+        return
+    if store.get("namespaces", "", namespace) is None or store.get("serviceaccounts", namespace, "default"):
+        return
+    arrived = asyncio.Event()
+    end = store.subscribe(
+        "serviceaccounts", lambda event: arrived.set() if event.key[1:] == (namespace, "default") else None
+    )
+    try:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(arrived.wait(), ACCOUNT_SECONDS)
+    finally:
+        end()
 
 
 def admit_create(store: Store, kind: Kind, obj: Object) -> Object:

@@ -21,6 +21,7 @@ from podrun.api.errors import (
     unsupported_media_type,
 )
 from podrun.api.kinds import KINDS, Kind
+from podrun.apiserver.admission import await_account
 from podrun.apiserver.answers import answer_list, answer_object, answer_record, answer_status, shown, success
 from podrun.apiserver.call import Call
 from podrun.apiserver.lists import select
@@ -63,6 +64,7 @@ class Writes:
         """POST to a collection."""
         options = write_options(call, "CreateOptions")
         obj = await self.body(call, options.field_validation)
+        await await_account(self.store, call.kind, call.namespace)
         attempts = GENERATED_NAME_ATTEMPTS if _is_generated(obj) else 1
         for attempt in range(attempts):
             made = self.registry.new_object(call, obj)
@@ -147,6 +149,8 @@ class Writes:
         """Replace the object by what `change` makes of it, or create what `make` gives where there is none."""
         created = False
         kind, registry = call.kind, self.registry
+        if not call.info.subresource:
+            await await_account(self.store, kind, call.namespace)
 
         def changed(current: Object | None) -> Decision:
             nonlocal created
