@@ -291,7 +291,7 @@ class Podrun:
         links = self.run("ip", "-o", "link").stdout.splitlines()
         return {
             "processes": {text for text in self._described() if not text.endswith(_LOG_PROCESS)} - self._own(),
-            "mounts": {line.split(" ", 2)[2] for line in mounts},
+            "mounts": {line.split(" ", 3)[3] for line in mounts},  # without ids: another spawner has a root of its own
             "links": {line.split(": ")[1] for line in links},
             "cgroups": {str(path) for path in _cgroups(self.layout.name)},
             "pod directories": _names(self.layout.pods) | _names(self.layout.containers),

@@ -19,6 +19,10 @@ from podrun.api.jsontext import Decimal
 MAX_NODES = 1_000_000
 """Nodes after aliases are followed; a document with more is refused (a "billion laughs")."""
 
+TOO_DEEP = "yaml: exceeded max depth of 10000"
+_TOO_DEEP = "exceeded maximum nesting depth"
+"""libyaml's own words, since PyYAML 6.0.4 brings one that counts."""
+
 _WORDS: dict[str, Any] = {
     **dict.fromkeys(("y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"), True),
     **dict.fromkeys(("n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"), False),
@@ -46,7 +50,7 @@ def read(body: bytes) -> tuple[Any, list[str]]:
     except yaml.YAMLError as mistake:
         raise YamlMistake(_words(mistake)) from None
     except RecursionError:
-        raise YamlMistake("yaml: exceeded max depth of 10000") from None
+        raise YamlMistake(TOO_DEEP) from None
     finally:
         loader.dispose()
     if node is None:
@@ -55,7 +59,7 @@ def read(body: bytes) -> tuple[Any, list[str]]:
     try:
         return converter.value(node, frozenset()), converter.repeated
     except RecursionError:
-        raise YamlMistake("yaml: exceeded max depth of 10000") from None
+        raise YamlMistake(TOO_DEEP) from None
 
 
 def repeated_sentence(lines: list[str]) -> str:
@@ -145,6 +149,8 @@ def _integer(plain: str) -> int:
 def _words(mistake: yaml.YAMLError) -> str:
     """A parser's mistake in go-yaml's form: `yaml: line 3: did not find expected key`."""
     problem = getattr(mistake, "problem", None) or "unknown problem parsing YAML content"
+    if problem == _TOO_DEEP:
+        return TOO_DEEP
     mark, context = getattr(mistake, "problem_mark", None), getattr(mistake, "context_mark", None)
     line = 0
     if mark is not None and mark.line:

@@ -110,7 +110,21 @@ class Runtime:
                 self._containers.adopt(process.id, process.pid, pidfd, process.started_at / 1e9)
         for exited in living.exits:
             self._dispatch(exited)
-        self._note_lost({process.id for process in living.processes} | {exited.id for exited in living.exits})
+        accounted = {process.id for process in living.processes} | {exited.id for exited in living.exits}
+        self._note_lost(accounted)
+        self._note_perhaps_started(accounted)
+
+    def _note_perhaps_started(self, accounted: set[str]) -> None:
+        """End containers that may have run under a spawner that was lost: that one runs is not written down.
+
+        Those that are younger than this spawner, which knows nothing of them, were never started and stay as they are.
+        """
+        began = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+        began += self._host.spawner.welcome.start_time / os.sysconf("SC_CLK_TCK")
+        for container in self._containers.all():
+            status = container.status
+            if status.state is State.CREATED and status.created_at < began and status.id not in accounted:
+                self._containers.on_exit(_lost(status.id, status.pid))
 
     async def _pidfd(self, process_id: str) -> int | None:
         try:
@@ -127,9 +141,7 @@ class Runtime:
         for container in self._containers.all():
             status = container.status
             if status.state is State.RUNNING and status.id not in accounted:
-                self._containers.on_exit(
-                    Exit(status.id, "container", status.pid, 0, 0, finished_at=now, code=137, lost=True)
-                )
+                self._containers.on_exit(_lost(status.id, status.pid))
         for sandbox in self._sandboxes.all():
             if sandbox.ready and sandbox.record.id not in accounted:
                 self._sandboxes.on_exit(Exit(sandbox.record.id, "pause", sandbox.pid, 0, 0, finished_at=now, lost=True))
@@ -338,6 +350,11 @@ class Runtime:
     async def writable_layer_usage(self, container_id: str) -> int:
         """Bytes on disk in the container's writable layer. Raises NotFound."""
         return await asyncio.to_thread(_disk_usage, self._containers.writable_layer(self._containers.get(container_id)))
+
+
+def _lost(container_id: str, pid: int) -> Exit:
+    """The end of a container that nobody saw."""
+    return Exit(container_id, "container", pid, 0, 0, finished_at=time.time_ns(), code=137, lost=True)
 
 
 def _statistics(group: Group) -> Statistics | None:

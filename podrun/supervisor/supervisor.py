@@ -16,7 +16,7 @@ from podrun.lifecycle import admission
 from podrun.lifecycle import status as statuses
 from podrun.lifecycle.fitting import NodeView
 from podrun.lifecycle.phase import TERMINAL
-from podrun.runtime.model import Event
+from podrun.runtime.model import Event, State
 from podrun.store.records import WatchEvent
 from podrun.supervisor import observing, references
 from podrun.supervisor.eviction import StorageWatch
@@ -46,6 +46,7 @@ class Supervisor:
         services = self.services
         self._unsubscribe.append(services.runtime.subscribe(self._on_runtime))
         await services.runtime.start()
+        await self._drop_unstarted()
         services.recorder.start()
         for obj in services.store.list("pods"):
             self.meet(obj)
@@ -59,6 +60,13 @@ class Supervisor:
             ("secrets", self._on_source),
         ):
             self._unsubscribe.append(services.store.subscribe(resource, handler))
+
+    async def _drop_unstarted(self) -> None:
+        """Remove what podrund had created and not yet started when it died: its next start is its first."""
+        runtime = self.services.runtime
+        for status in runtime.containers():
+            if status.state is State.CREATED:
+                await runtime.remove_container(status.id)
 
     async def stop(self) -> None:
         """Let go of every pod without touching it: the next supervisor adopts them."""

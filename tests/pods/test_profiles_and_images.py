@@ -130,7 +130,7 @@ def test_following_a_log_goes_on_where_it_is_rotated(pods: Pods) -> None:
     followed = pods.podrun.shell("kubectl logs -f p | cut -d' ' -f1 | sha256sum")
     assert followed == pods.podrun.shell("seq 0 149999 | sha256sum")
     directory = pods.podrun.layout.logs / f"default_p_{obj['metadata']['uid']}" / "a"
-    assert len(list(directory.iterdir())) == 2
+    assert len(list(directory.iterdir())) >= 2
 
 
 def test_a_key_of_a_file_becomes_a_variable(pods: Pods) -> None:
