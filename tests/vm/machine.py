@@ -18,6 +18,7 @@ A guest that says no exit status (a panic, a hang) is a failure, whatever qemu's
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -103,6 +104,12 @@ def missing_host_packages() -> list[str]:
 def build(suite: str = "bookworm") -> Disk:
     """The guest of a Debian suite with this checkout installed, built where the cache has none that fits."""
     CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("w") as lock:  # two checkouts may be tested at once
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _build(suite)
+
+
+def _build(suite: str) -> Disk:
     base = _base(suite)
     archive = _checkout()
     key = _digest([base.name, archive])
