@@ -156,8 +156,9 @@ class PodWorker:
         self.leaving.set()
         grace = termination.pod_grace(self.pod, self._grace, self._override)
         if self._adopted and self.pod.metadata.deletion_timestamp:
-            # It was being ended when podrund was restarted: what is left counts, until the deletion timestamp.
-            left = parse_time(self.pod.metadata.deletion_timestamp) - self.services.clock()
+            # It was being ended when podrund was restarted: what is left counts, until the deletion timestamp, which
+            # has lost its fraction of a second; no grace is cut for it.
+            left = parse_time(self.pod.metadata.deletion_timestamp) + 1 - self.services.clock()
             grace = max(min(grace, math.ceil(left)), 1)
         if self._shortening is not None and self._grace is not None and grace < self._grace:
             self._shortening.shorten(grace)
