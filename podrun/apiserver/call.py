@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,6 +37,8 @@ class Call:
     form: Form
     warnings: list[str] = field(default_factory=list)
     """Texts of `Warning: 299` headers of the answer."""
+    arrived: int = field(default_factory=time.time_ns)
+    """Nanoseconds since the epoch."""
 
     def __post_init__(self) -> None:
         if self.kind.deprecation:

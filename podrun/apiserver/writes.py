@@ -30,6 +30,7 @@ from podrun.apiserver.registry import Registry, reference, stored_form, stored_r
 from podrun.store.deleting import delete
 from podrun.store.records import Record
 from podrun.store.store import Decision
+from podrun.timeline import marks
 
 Object = dict[str, Any]
 
@@ -78,6 +79,7 @@ class Writes:
                 if attempt == attempts - 1:
                     raise generate_name_conflict(call.kind.resource, made["metadata"]["name"]) from None
                 continue
+            _note_arrival(call, record)
             return await answer_record(call, record, code=201)
         raise AssertionError("unreachable")
 
@@ -173,6 +175,8 @@ class Writes:
             record = await self.store.write(stored_resource(kind), call.namespace, call.info.name, changed)
         except _DryRun as result:
             return await answer_object(call, result.obj, code=201 if created else 200)
+        if created:
+            _note_arrival(call, record)
         return await answer_record(call, record, code=201 if created else 200)
 
     async def delete(self, call: Call) -> web.Response:
@@ -241,6 +245,11 @@ class Writes:
     def _named(self, call: Call, obj: Object) -> Object:
         self._check_name(call, obj)
         return obj
+
+
+def _note_arrival(call: Call, record: Record) -> None:
+    if call.kind.resource == "pods":
+        marks.note(record.object["metadata"]["uid"], "posted", (call.arrived, call.manager))
 
 
 def _is_generated(obj: Object) -> bool:

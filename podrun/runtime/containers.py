@@ -39,6 +39,7 @@ from podrun.spawner.client import SpawnerError
 from podrun.spawner.plan import Passed
 from podrun.spawner.protocol import Exit
 from podrun.spawner.start import SpawnerLost
+from podrun.timeline import marks
 
 _TERMINATION_LOG = "termination-log"
 _SECCOMP_PROFILE = "seccomp.json"
@@ -77,6 +78,7 @@ class Containers:
 
     def create(self, sandbox: Sandbox, config: ContainerConfig) -> str:
         """Raises CreateFailed (ConfigFailed where the pod's own words are at fault)."""
+        began = time.time_ns()
         who = identity_of(config)
         check_security(config.security)
         container_id = secrets.token_hex(32)
@@ -115,6 +117,7 @@ class Containers:
             self._discard(container_id)
             raise
         self._live[container_id] = container
+        marks.note(sandbox.config.pod_uid, "created", (began, config.name))
         return container_id
 
     def _with_own_profile(self, container_id: str, config: ContainerConfig) -> ContainerConfig:
@@ -175,8 +178,10 @@ class Containers:
             request = container_plan.container_request(
                 status.id, config, sandbox.config, who, container.record.environment, place, opened
             )
+            asked = time.time_ns()
             started = await self._host.spawner.spawn(request, passing.descriptors)
         container.pidfd = started.descriptors["pidfd"]
+        marks.note(status.pod_uid, "container", (asked, started.started_at, started.timings, config.name, config.argv))
         self._note_running(container, started.pid, started.started_at)
 
     def _note_running(self, container: Container, pid: int, started_at: float) -> None:
@@ -282,6 +287,7 @@ class Containers:
         if noted:  # else the spawner keeps its record for the next podrund
             self._host.acknowledge(exited.id)
         container.close_pidfd()
+        marks.note(container.status.pod_uid, "exit", container.status)
         container.ended.set()
         # What the first process leaves behind in a shared pid namespace goes with it.
         self._host.background(end(container.group))
@@ -321,6 +327,7 @@ class Containers:
     async def kill(self, container: Container) -> None:
         """SIGKILL to all of it; returns when its first process has been reaped."""
         while container.running:
+            marks.note(container.status.pod_uid, "signal", (container.config.name, "SIGKILL"))
             container.group.kill()
             # Where a cgroup cannot kill, or the process left it (a privileged one may), the spawner reaches it.
             await self._host.kill(container.status.id)
@@ -332,6 +339,7 @@ class Containers:
             number = signals.number(name)
         except ValueError as error:
             raise CreateFailed(str(error)) from None
+        marks.note(container.status.pod_uid, "signal", (container.config.name, name))
         with contextlib.suppress(SpawnerError):
             await self._host.spawner.signal(container.status.id, number)
 

@@ -37,6 +37,7 @@ from podrun.runtime.sandbox_plan import Wiring, pause_request
 from podrun.spawner.client import SpawnerError
 from podrun.spawner.protocol import Exit
 from podrun.spawner.start import SpawnerLost
+from podrun.timeline import marks
 
 
 @dataclass(slots=True)
@@ -144,7 +145,9 @@ class Sandboxes:
         self._live[sandbox_id] = sandbox
         undo.callback(self._live.pop, sandbox_id, None)
         if sandbox.wire is not None:
+            began = time.time_ns()
             await host.network.connect(sandbox.wire, host_ports(config), crowded=bool(self._early))
+            marks.note(config.pod_uid, "wired", (began, sandbox.wire.link, address))
         if not sandbox.ready:
             raise OSError("pause ended at once")
         return sandbox
@@ -176,10 +179,12 @@ class Sandboxes:
             request = pause_request(sandbox_id, sandbox.config, procs, wiring)
             self._early[sandbox_id] = None
             try:
+                asked = time.time_ns()
                 started = await host.spawner.spawn(request, passing.descriptors)
             finally:
                 early = self._early.pop(sandbox_id)
         sandbox.pid, sandbox.pidfd = started.pid, started.descriptors["pidfd"]
+        marks.note(sandbox.config.pod_uid, "pause", (asked, started.started_at, started.timings))
         if early is not None:
             self._note_exit(sandbox)
 
@@ -208,6 +213,7 @@ class Sandboxes:
         await end(sandbox.group.leaf(sandbox.record.id))
         await self._release(sandbox.config)
         self._records.remove(sandbox.record.id)
+        marks.note(sandbox.config.pod_uid, "sandbox removed")
 
     def on_exit(self, exited: Exit) -> None:
         """A pause has ended (told by the spawner)."""
@@ -222,6 +228,7 @@ class Sandboxes:
             os.close(sandbox.pidfd)
             sandbox.pidfd, sandbox.pid = -1, 0
         sandbox.ended.set()
+        marks.note(sandbox.config.pod_uid, "pause ended")
         self._host.tell(Event("sandbox-exited", sandbox.config.pod_uid, sandbox.record.id))
 
     # Adoption

@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import os
 import secrets
+import time
 from collections.abc import Sequence
 
 from podrun.runtime import container_plan
@@ -21,6 +22,7 @@ from podrun.spawner.client import SpawnerError, Started
 from podrun.spawner.plan import Passed
 from podrun.spawner.protocol import Exit, Stdio, User
 from podrun.spawner.start import SpawnerLost
+from podrun.timeline import marks
 
 _OUTPUT_KEPT = 16 << 10
 """Bytes of an exec_sync's output that are given back (the kubelet's limit for probes)."""
@@ -96,7 +98,10 @@ class Streams:
                 exec_id, status.config, User(*status.user), argv, environment, procs, pidfd, stdio, kinds, users
             )
             self._early[exec_id] = None
+            asked = time.time_ns()
             started = await self._host.spawner.spawn(request, passing.descriptors)
+            what = (asked, started.started_at, started.timings, status.config.name, argv)
+            marks.note(status.pod_uid, "exec", what)
         except SpawnerError as error:
             raise ExecFailed.because(exec_id, error.failure.message or str(error)) from error
         except (SpawnerLost, OSError, ValueError) as error:

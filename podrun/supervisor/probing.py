@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from podrun.lifecycle.probes import ProbeState, Role
 from podrun.supervisor.memory import Remembered
 from podrun.supervisor.probe_run import look
 from podrun.supervisor.services import Services
+from podrun.timeline import marks
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +127,9 @@ class PodProbes:
         running_for = self._services.clock() - target.seen.started_at
         if not probes.due(role, probe, started=target.started, running_for=running_for):
             return
+        began = time.time_ns()
         result = await look(self._services.runtime, probe, container, target.seen.id, target.address)
+        marks.note(pod.uid, "probe", (began, role, container.name, result))
         state = self._states[container.name, role]
         if state.container_id != target.seen.id:
             return  # another attempt runs by now

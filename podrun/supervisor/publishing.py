@@ -12,6 +12,7 @@ from podrun.api.pod import Pod
 from podrun.lifecycle import status as statuses
 from podrun.store.store import Decision, Remove, Store
 from podrun.supervisor.needs import Clock
+from podrun.timeline import marks
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ class Publisher:
         if self._last == now and not self.failed:
             return
         self._last, self.failed = now, False
+        marks.note(self._uid, "status", (status["phase"], status.get("conditions", ())))
         at = self._clock()
 
         def change(current: Object) -> Object:

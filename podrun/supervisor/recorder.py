@@ -16,6 +16,7 @@ from podrun.api.names import new_uid, parse_time, rfc3339, rfc3339_micro
 from podrun.api.pod import Pod
 from podrun.store.store import Store
 from podrun.supervisor.event_rules import Correlator, Told, Written
+from podrun.timeline import marks
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ class Recorder:
         self, pod: Pod, kind: str, reason: str, message: str, *, container: str = "", component: str = KUBELET
     ) -> None:
         """Tell of a pod, or of one of its containers; `kind` is Normal or Warning."""
+        marks.note(pod.uid, "event", (kind, reason, message, container))
         path = container_path(pod, container) if container else ""
         about = ("Pod", pod.metadata.namespace, pod.metadata.name, pod.uid, path)
         self.tell(Told(about, component, kind, reason, message))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -22,6 +23,7 @@ from podrun.supervisor.killing import kill_all, kill_container
 from podrun.supervisor.needs import NotStarted
 from podrun.supervisor.starting import Place, remove_log, start_container
 from podrun.supervisor.waiting import Left, together, unless_leaving
+from podrun.timeline import marks
 from podrun.volumes.model import PreparedVolume, VolumeError
 
 if TYPE_CHECKING:
@@ -69,6 +71,7 @@ class Sync:
         worker = self._worker
         self._changed = self._errors = False
         actions = self._decide(observed)
+        marks.note(worker.pod.uid, "decided", actions)
         worker.remembered.backoffs.update(actions.backoffs)
         try:
             if (self._volumes is None and not self._meanwhile(actions)) or self._missing_images:
@@ -151,6 +154,7 @@ class Sync:
         there = tuple(v for v in pod.spec.volumes if v.name not in self._missing_images)
         if len(there) < len(pod.spec.volumes):
             pod = pod.model_copy(update={"spec": pod.spec.model_copy(update={"volumes": there})})
+        began = time.time_ns()
         try:
             self._volumes = await services.volumes.prepare(pod, services.lookup)
         except VolumeError as error:
@@ -158,6 +162,7 @@ class Sync:
             retry, self._mount_retry = self._mount_retry, min(self._mount_retry * 2, LONGEST_MOUNT_RETRY)
             raise _NotMounted(services.clock() + retry * services.options.time_scale) from error
         self._mount_retry = FIRST_MOUNT_RETRY
+        marks.note(pod.uid, "volumes", (began, tuple(v.name for v in pod.spec.volumes)))
         worker.volumes_are_ready()
 
     # Execution

@@ -32,6 +32,7 @@ from podrun.supervisor.publishing import Publisher
 from podrun.supervisor.resizing import Resizing
 from podrun.supervisor.services import Services
 from podrun.supervisor.syncing import Sync
+from podrun.timeline import marks
 from podrun.volumes.model import VolumeError
 
 log = logging.getLogger(__name__)
@@ -228,6 +229,7 @@ class PodWorker:
 
     async def run(self) -> None:
         """Live until nothing of the pod is left. Whatever goes wrong is logged, and tried again later."""
+        marks.note(self.pod.uid, "begun", self._adopted)
         while self.stage is not Stage.GONE:
             self._awake.clear()
             try:
@@ -329,6 +331,7 @@ class PodWorker:
         self.leaving.set()
         if self._grace is None:
             self._grace = termination.pod_grace(self.pod, None, self._override)
+        marks.note(self.pod.uid, "terminating", self._grace)
         observed = self.observe()
         self.publish(observed)
         self.probes.stop(Role.LIVENESS, Role.STARTUP)
