@@ -30,6 +30,7 @@ import podrun
 from podrun.api import schema
 from podrun.apiserver import kubeconfig, pki
 from podrun.apiserver.server import ApiServer
+from podrun.apiserver.sessions import Sessions
 from podrun.apiserver.streams.pods import PodAccess
 from podrun.apiserver.tokens import Bound, TokenSigner
 from podrun.cgroups import hierarchy, scope
@@ -73,6 +74,7 @@ from podrun.supervisor.recorder import Recorder
 from podrun.supervisor.services import Services
 from podrun.supervisor.supervisor import Supervisor
 from podrun.supervisor.user_ranges import UserRanges
+from podrun.ui.site import Site
 from podrun.volumes.volumes import Volumes
 
 log = logging.getLogger("podrun")
@@ -190,8 +192,16 @@ class _Daemon:
         def container_id(namespace: str, pod: str, container: str, previous: bool) -> str | None:
             return supervisor.container_id(namespace, pod, container, previous=previous)
 
+        sessions = Sessions(certificates.service_account_key.read_bytes())
+        site = Site(store, runtime, sessions, settings.server_url)
         server = ApiServer(
-            store, pki=certificates, pods=PodAccess(runtime, container_id, layout.logs), address=settings.listen
+            store,
+            pki=certificates,
+            pods=PodAccess(runtime, container_id, layout.logs),
+            routes=site.routes,
+            pages=site.pages,
+            sessions=sessions,
+            address=settings.listen,
         )
         collection = ImageCollection(images, runtime, layout.images, lambda: supervisor.pods_here(), time.time)
         supervisor = Supervisor(

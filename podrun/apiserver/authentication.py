@@ -11,12 +11,14 @@ import base64
 import hmac
 import socket
 import struct
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
 
 from podrun.api.errors import forbidden, unauthorized
+from podrun.apiserver import sessions
 from podrun.apiserver.streams.channels import BEARER, is_websocket
 from podrun.apiserver.tokens import Claims, InvalidToken, TokenSigner
 from podrun.apiserver.users import ANONYMOUS, MASTERS, User, authenticated
@@ -27,10 +29,11 @@ _CREDENTIALS = struct.Struct("3i")
 
 
 class Authenticator:
-    """`tokens` are static bearer tokens with their users (the administrator's)."""
+    """`tokens` are static bearer tokens with their users (the administrator's); `pages` are sessions of the browser."""
 
-    def __init__(self, signer: TokenSigner, tokens: Mapping[str, User]) -> None:
+    def __init__(self, signer: TokenSigner, tokens: Mapping[str, User], pages: sessions.Sessions | None = None) -> None:
         self._signer = signer
+        self._pages = pages
         self._tokens = {token.encode(): user for token, user in tokens.items()}
 
     def user(self, request: web.BaseRequest) -> User:
@@ -38,6 +41,8 @@ class Authenticator:
         header = request.headers.get("Authorization", "")
         scheme, _, token = header.partition(" ")
         token = token.strip() if scheme.lower() == "bearer" else _websocket_token(request)
+        if self._pages is not None and token.startswith(sessions.PREFIX):
+            return self._pages.user(token, request, time.time())
         if token:
             return self.token_user(token)[0]
         transport = request.transport

@@ -15,7 +15,7 @@ import logging
 import socket
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -45,6 +45,8 @@ from podrun.apiserver.pki import Pki
 from podrun.apiserver.registry import Registry
 from podrun.apiserver.request_metrics import RequestMetrics
 from podrun.apiserver.requestinfo import RequestInfo, parse
+from podrun.apiserver.sessions import Sessions
+from podrun.apiserver.streams.channels import is_websocket
 from podrun.apiserver.streams.pods import PodAccess
 from podrun.apiserver.subresources import Subresources
 from podrun.apiserver.tokens import TokenSigner
@@ -54,7 +56,7 @@ from podrun.apiserver.writes import APPLY, Writes
 from podrun.store.store import Store
 
 Object = dict[str, Any]
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Handler = Callable[[web.Request], Coroutine[Any, Any, web.StreamResponse]]
 
 log = logging.getLogger(__name__)
 
@@ -82,14 +84,17 @@ class ApiServer:
         pods: PodAccess | None = None,
         tokens: Mapping[str, User] | None = None,
         routes: Sequence[tuple[str, str, Handler]] = (),
+        pages: Sequence[tuple[str, str, Handler]] = (),
+        sessions: Sessions | None = None,
         address: str = "127.0.0.1:6443",
     ) -> None:
+        """`routes` are paths of podrun's own, for administrators; `pages` those that anybody may ask for."""
         self.store = store
         self.signer = TokenSigner(pki.service_account_key.read_bytes(), store.get)
         self.ready = False
         """What /readyz says; set by whoever has started everything behind the API."""
         self._pki = pki
-        self._authenticator = Authenticator(self.signer, tokens or {})
+        self._authenticator = Authenticator(self.signer, tokens or {}, sessions)
         self._authorizer = Authorizer(store.list)
         self._writes = Writes(Registry(store, self._authorizer))
         self._documents = Documents(self.signer, address)
@@ -100,6 +105,7 @@ class ApiServer:
         self._runner: web.AppRunner | None = None
         self._streams: set[asyncio.Task[Any]] = set()
         self._routes = routes
+        self._pages = pages
 
     @property
     def pods(self) -> PodAccess | None:
@@ -125,6 +131,8 @@ class ApiServer:
         application = web.Application()
         for method, path, handler in self._routes:
             application.router.add_route(method, path, self._own(handler))
+        for method, path, handler in self._pages:
+            application.router.add_route(method, path, handler)
         application.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(
             application,
@@ -211,7 +219,8 @@ class ApiServer:
                 user = self._authenticator.user(request)
                 if not user.is_master:
                     raise forbidden("", "", f'User "{user.name}" cannot {request.method.lower()} path "{request.path}"')
-                return await handler(request)
+                answer = handler(request)
+                return await (self._streamed(answer) if is_websocket(request) else answer)
             except ApiError as error:
                 return refusal(error)
 

@@ -20,6 +20,8 @@ COMMANDS = {
     "play": "apply a manifest and wait until its pods are Ready or done",
     "ps": "list the pods that run here",
     "anatomy": "show who shares what in a pod: namespaces, processes, mounts, cgroup",
+    "experiment": "try out a claim about pods, step by step",
+    "ui": "open the pods of this machine in a browser",
     "images": "list, load, pull, build and remove images",
     "doctor": "check the machine: each thing that is missing, with what to do",
     "kubeconfig": "print the kubeconfig, or merge it into yours",
