@@ -18,6 +18,8 @@ class Container:
 
     record: ContainerRecord
     group: Group
+    grouped: bool = False
+    """Whether its cgroup has been made, with its limits."""
     trees: tuple[int, ...] | None = None
     """Opened volumes, from create to start; None where they have to be opened (again)."""
     pidfd: int = -1

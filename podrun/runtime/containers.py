@@ -1,7 +1,7 @@
 """Containers: created, started, stopped, removed.
 
-create: user and volumes found, writable layer and record made        CREATED
-start:  cgroup, then one request to the spawner                       RUNNING   (or EXITED: StartError, 128)
+create: user and volumes found, writable layer, record, cgroup made   CREATED
+start:  one request to the spawner                                    RUNNING   (or EXITED: StartError, 128)
 exit:   told by the spawner: record written, acknowledged, told on    EXITED
 remove: killed if need be, writable layer and record away
 """
@@ -109,6 +109,8 @@ class Containers:
             self._records.write(container_id, container.record)
             if config.termination_message_path:
                 _world_writable(self._records.place(container_id) / _TERMINATION_LOG)
+            with contextlib.suppress(OSError):  # tried again at the start, whose failure it is
+                self._make_group(container)
         except OSError as error:
             container.close_trees()
             self._discard(container_id)
@@ -163,9 +165,8 @@ class Containers:
         sandbox = self._sandboxes.get(status.sandbox_id)
         if not sandbox.ready:
             raise StartFailed.because(f"its sandbox {sandbox.record.id} has ended")
-        container.group.create(limits_of(config.resources, container=True))
-        if not config.security.privileged:
-            container.group.allow_devices(self._host.attach_devices)
+        if not container.grouped:
+            self._make_group(container)
         with Passing() as passing, sandbox.user_namespace() as users:
             if container.trees is None:
                 container.trees = open_volumes(config, users)
@@ -183,6 +184,12 @@ class Containers:
         container.pidfd = started.descriptors["pidfd"]
         marks.note(status.pod_uid, "container", (asked, started.started_at, started.timings, config.name, config.argv))
         self._note_running(container, started.pid, started.started_at)
+
+    def _make_group(self, container: Container) -> None:
+        container.group.create(limits_of(container.config.resources, container=True))
+        if not container.config.security.privileged:
+            container.group.allow_devices(self._host.attach_devices)
+        container.grouped = True
 
     def _note_running(self, container: Container, pid: int, started_at: float) -> None:
         """Not written down: the spawner knows it, and has its own record for the next spawner."""
@@ -354,7 +361,7 @@ class Containers:
 
     def update(self, container: Container, resources: Resources) -> None:
         """Change its limits; what is None stays. Raises OSError with the kernel's refusal."""
-        if container.running:
+        if container.running or (container.grouped and container.status.state is State.CREATED):
             container.group.limit(limits_of(resources, container=True))
         given = {name: value for name, value in _fields(resources) if value is not None}
         config = replace(container.config, resources=replace(container.config.resources, **given))

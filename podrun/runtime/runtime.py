@@ -224,9 +224,11 @@ class Runtime:
 
     # Sandboxes
 
-    async def run_sandbox(self, config: SandboxConfig) -> SandboxStatus:
+    async def run_sandbox(
+        self, config: SandboxConfig, begun: Callable[[SandboxStatus], None] | None = None
+    ) -> SandboxStatus:
         """Raises SandboxFailed."""
-        return (await self._host.whole(self._sandboxes.run(config))).status()
+        return (await self._host.whole(self._sandboxes.run(config, begun))).status()
 
     async def stop_sandbox(self, sandbox_id: str) -> None:
         """Kill what runs in it, then pause; its network goes."""

@@ -14,7 +14,7 @@ import contextlib
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,6 +38,9 @@ from podrun.spawner.client import SpawnerError
 from podrun.spawner.protocol import Exit
 from podrun.spawner.start import SpawnerLost
 from podrun.timeline import marks
+
+Begun = Callable[[SandboxStatus], None]
+"""Told of a sandbox that is not ready yet. It must not wait."""
 
 
 @dataclass(slots=True)
@@ -93,15 +96,17 @@ class Sandboxes:
         self._host = host
         self._records = Records(host.run / "sandboxes", SandboxRecord)
         self._live: dict[str, Sandbox] = {}
+        self._beginning: dict[str, Sandbox] = {}
+        """Those whose pause is being begun: containers may be created in them."""
         self._early: dict[str, Exit | None] = {}
         """Pauses that are being begun -> their exit, when that is told before the beginning."""
 
     def get(self, sandbox_id: str) -> Sandbox:
-        """Raises NotFound."""
-        try:
-            return self._live[sandbox_id]
-        except KeyError:
-            raise NotFound(f"there is no sandbox {sandbox_id}") from None
+        """Also one whose pause is being begun. Raises NotFound."""
+        sandbox = self._live.get(sandbox_id) or self._beginning.get(sandbox_id)
+        if sandbox is None:
+            raise NotFound(f"there is no sandbox {sandbox_id}")
+        return sandbox
 
     def all(self) -> list[Sandbox]:
         """Oldest first."""
@@ -111,18 +116,20 @@ class Sandboxes:
         """The directory of its hosts, hostname and resolv.conf."""
         return self._records.place(sandbox_id)
 
-    async def run(self, config: SandboxConfig) -> Sandbox:
-        """Make one. Raises SandboxFailed."""
+    async def run(self, config: SandboxConfig, begun: Begun | None = None) -> Sandbox:
+        """Make one; `begun` is told of it when pause is on its way. Raises SandboxFailed."""
         sandbox_id = secrets.token_hex(32)
         async with contextlib.AsyncExitStack() as undo:
             try:
-                sandbox = await self._make(sandbox_id, config, undo)
+                sandbox = await self._make(sandbox_id, config, undo, begun)
             except (OSError, SpawnerError, SpawnerLost, RulesRefused, HostPortTaken, AddressesExhausted) as error:
                 raise SandboxFailed(f"failed to create pod sandbox: {_why(error)}") from error
             undo.pop_all()
         return sandbox
 
-    async def _make(self, sandbox_id: str, config: SandboxConfig, undo: contextlib.AsyncExitStack) -> Sandbox:
+    async def _make(
+        self, sandbox_id: str, config: SandboxConfig, undo: contextlib.AsyncExitStack, begun: Begun | None
+    ) -> Sandbox:
         host = self._host
         group = host.groups.pod(config.cgroup_parent, config.pod_uid)
         undo.push_async_callback(self._release, config)
@@ -140,7 +147,7 @@ class Sandboxes:
         self._records.write(sandbox_id, record)
         self._write_files(record)
         sandbox = Sandbox(record, group)
-        await self._begin_pause(sandbox, leaf)
+        await self._begin_pause(sandbox, leaf, begun)
         undo.push_async_callback(self._end_pause, sandbox)
         self._live[sandbox_id] = sandbox
         undo.callback(self._live.pop, sandbox_id, None)
@@ -168,7 +175,7 @@ class Sandboxes:
             finally:
                 os.close(descriptor)
 
-    async def _begin_pause(self, sandbox: Sandbox, leaf: Group) -> None:
+    async def _begin_pause(self, sandbox: Sandbox, leaf: Group, begun: Begun | None) -> None:
         host, sandbox_id = self._host, sandbox.record.id
         with Passing() as passing:
             procs = [passing.open(file, os.O_WRONLY) for file in leaf.procs_files]
@@ -177,12 +184,15 @@ class Sandboxes:
                 batch, namespace = host.network.pod_batch(sandbox.wire), passing.lend(host.network.namespace)
                 wiring = Wiring(batch, namespace)
             request = pause_request(sandbox_id, sandbox.config, procs, wiring)
-            self._early[sandbox_id] = None
+            self._early[sandbox_id], self._beginning[sandbox_id] = None, sandbox
+            if begun is not None:
+                begun(sandbox.status())
             try:
                 asked = time.time_ns()
                 started = await host.spawner.spawn(request, passing.descriptors)
             finally:
                 early = self._early.pop(sandbox_id)
+                del self._beginning[sandbox_id]
         sandbox.pid, sandbox.pidfd = started.pid, started.descriptors["pidfd"]
         marks.note(sandbox.config.pod_uid, "pause", (asked, started.started_at, started.timings))
         if early is not None:

@@ -74,8 +74,15 @@ class RuntimeService(Protocol):
 
     # Sandboxes
 
-    async def run_sandbox(self, config: SandboxConfig) -> SandboxStatus:
-        """Make the pod's cgroup, namespaces, network, files and pause. Raises SandboxFailed."""
+    async def run_sandbox(
+        self, config: SandboxConfig, begun: Callable[[SandboxStatus], None] | None = None
+    ) -> SandboxStatus:
+        """Make the pod's cgroup, namespaces, network, files and pause. Raises SandboxFailed.
+
+        `begun` is called (it must not wait) when all is decided and pause is on its way, a third of the time: from then
+        on containers can be created in the sandbox, those of a pod with a user namespace of its own excepted. They are
+        the caller's to remove when this fails.
+        """
 
     async def stop_sandbox(self, sandbox_id: str) -> None:
         """Kill what still runs in it, then pause, and take its network away; idempotent. The address stays reserved

@@ -3,6 +3,9 @@
 begin -> the child reports -> execve succeeded: handed to the spawner, Spawned
                            -> it failed: wait for the child's end, then Failed: nothing is left
                            -> nothing for too long: killed, Failed
+
+A pause's namespaces are whole before its execve, and only its container's are waited for by others: it is handed over
+and answered when all that is left is the execve of podrun's own program. Should that fail, the pause has ended.
 """
 
 from __future__ import annotations
@@ -98,8 +101,13 @@ class Starts:
         started = start.launch
         started.listen()
         if not started.over:
+            if started.ready_at and _ready_is_enough(started.spawn) and not start.answered:
+                self._begun(start)
             return
         self._loop.forget(started.report.fileno())
+        if start.answered:  # how it ends, if it has, is told as an exit
+            started.report.close()
+            return
         if start.patience is not None:
             start.patience.cancel()
         if started.verdict is None:
@@ -118,9 +126,13 @@ class Starts:
         start.patience = self._loop.later(_LAST_WAIT, partial(self._answer_failure, start))
 
     def _begun(self, start: _Start) -> None:
-        """The child has executed its program."""
+        """The child has executed its program, or is as good as there."""
         started = start.launch
-        started.report.close()
+        start.answered = True
+        if started.over:
+            started.report.close()
+        elif start.patience is not None:
+            start.patience.cancel()
         del self._under_way[started.spawn.id]
         running = start.as_running()
         process = running.process
@@ -155,3 +167,11 @@ class Starts:
         if not start.answered and start.launch.verdict is not None:
             start.answered = True
             start.peer.send(start.number, Failed(start.launch.verdict))
+
+
+def _ready_is_enough(spawn: Spawn) -> bool:
+    """Whether nobody can see that the execve is still to come.
+
+    Not where a container shares pause's process namespace: it must not meet the spawner's memory in there.
+    """
+    return spawn.builtin_pause and not spawn.new_pid

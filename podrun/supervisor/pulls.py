@@ -46,12 +46,11 @@ class Pulls:
         one could pull, until an explicit pull replaces it.
         """
         try:
-            image = self._images.get(reference)
+            self._images.get(reference)
         except ImageError as error:
             self._tell(pod, container, "Warning", "InspectFailed", error.message)
             raise NotStarted(Reason.INVALID_NAME, error.message) from error
-        always = policy == "Always" and (image is None or image.source is not Source.BUILT)
-        if not always and image is not None and self._accessible(pod, image):
+        if (image := self.at_hand(pod, reference, policy)) is not None:
             message = f'Container image "{reference}" already present on machine and can be accessed by the pod'
             self._tell(pod, container, "Normal", "Pulled", message)
             return image
@@ -60,6 +59,16 @@ class Pulls:
             self._tell(pod, container, "Warning", "ErrImageNeverPull", message)
             raise NotStarted(Reason.NEVER_PULL, message)
         return await self._pull(pod, reference, container)
+
+    def at_hand(self, pod: Pod, reference: str, policy: str) -> Image | None:
+        """What `ensure` would give without a pull; None where it would pull or refuse. Tells nobody."""
+        try:
+            image = self._images.get(reference)
+        except ImageError:
+            return None
+        if image is None or (policy == "Always" and image.source is not Source.BUILT):
+            return None
+        return image if self._accessible(pod, image) else None
 
     def _tell(self, pod: Pod, container: str, kind: str, reason: str, message: str) -> None:
         self._recorder.pod(pod, kind, reason, message, container=container)

@@ -21,7 +21,7 @@ from podrun.lifecycle.downward import FieldUnknown, Surroundings
 from podrun.lifecycle.environment import ConfigError, environment, service_links
 from podrun.lifecycle.observed import ActualResources
 from podrun.runtime.errors import CreateFailed, NotFound, RuntimeFailure, StartFailed
-from podrun.runtime.model import State
+from podrun.runtime.model import ContainerConfig, State
 from podrun.supervisor import configs
 from podrun.supervisor.hooks import HookFailed, run_hook
 from podrun.supervisor.killing import kill_container
@@ -54,16 +54,34 @@ class Started:
     resources: ActualResources
 
 
-async def start_container(services: Services, pod: Pod, container: Container, sort: Sort, place: Place) -> Started:
-    """Begin a new attempt. Raises NotStarted (what was created and could not start is then
-    EXITED in the runtime), or Left."""
+async def create_ahead(services: Services, pod: Pod, container: Container, sort: Sort, place: Place) -> str | None:
+    """Create a new attempt whose sandbox is still being made, where nothing is in the way; its id. Nothing is told:
+    `start_container` does that, and finds out anew what is wrong where this gives None.
+    """
+    image = services.pulls.at_hand(pod, container.image, container.image_pull_policy)
+    if image is None or any(mount.name in place.missing_images for mount in container.volume_mounts):
+        return None
+    try:
+        config = _Starter(services, pod, container, place).config(image, sort)
+        return await services.runtime.create_container(place.sandbox_id, config)
+    except (ConfigError, FieldUnknown, CreateFailed, NotFound):
+        return None
+
+
+async def start_container(
+    services: Services, pod: Pod, container: Container, sort: Sort, place: Place, *, created: str | None = None
+) -> Started:
+    """Begin a new attempt; `created` was made for it by `create_ahead`.
+
+    Raises NotStarted (what was created and could not start is then EXITED in the runtime), or Left.
+    """
     starter = _Starter(services, pod, container, place)
     for mount in container.volume_mounts:
         if (problem := place.missing_images.get(mount.name)) is not None:
             starter.warn(f"Error: {problem.reason}")
             raise problem
     image = await starter.image()
-    container_id = await starter.create(image, sort)
+    container_id = await starter.create(image, sort, created)
     await starter.start(container_id)
     await starter.post_start(container_id)
     return Started(container_id, resize.wanted(container, pod))
@@ -94,31 +112,37 @@ class _Starter:
             self.warn(f"Error: {error.reason}")
             raise
 
-    async def create(self, image: Image, sort: Sort) -> str:
-        services, container = self._services, self._container
+    def config(self, image: Image, sort: Sort) -> ContainerConfig:
+        """Of the next attempt. Raises ConfigError, FieldUnknown."""
+        return configs.container_config(
+            self._pod,
+            self._container,
+            attempt=self._attempt(),
+            image=image,
+            environment=self._environment(),
+            volumes=self._place.volumes,
+            target=self._target() if sort == "ephemeral container" else None,
+            options=self._services.options,
+        )
+
+    async def create(self, image: Image, sort: Sort, created: str | None) -> str:
+        container_id = created or await self._create(image, sort)
+        self.tell("Normal", "Created", "Container created")
+        return container_id
+
+    async def _create(self, image: Image, sort: Sort) -> str:
         try:
-            config = configs.container_config(
-                self._pod,
-                container,
-                attempt=self._attempt(),
-                image=image,
-                environment=self._environment(),
-                volumes=self._place.volumes,
-                target=self._target() if sort == "ephemeral container" else None,
-                options=services.options,
-            )
+            config = self.config(image, sort)
         except (ConfigError, FieldUnknown) as error:
             self.warn(f"Error: {error}")
             raise NotStarted("CreateContainerConfigError", str(error)) from error
         try:
-            container_id = await services.runtime.create_container(self._place.sandbox_id, config)
+            return await self._services.runtime.create_container(self._place.sandbox_id, config)
         except (CreateFailed, NotFound) as error:
             self.warn(f"Error: {error.message}")
             raise NotStarted(
                 error.reason if isinstance(error, CreateFailed) else CreateFailed.reason, error.message
             ) from error
-        self.tell("Normal", "Created", "Container created")
-        return container_id
 
     async def start(self, container_id: str) -> None:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -18,10 +18,11 @@ from podrun.lifecycle.naming import TooLong, left_out
 from podrun.lifecycle.observed import ContainerState, Observed, StartFailure
 from podrun.lifecycle.restart import is_sidecar
 from podrun.runtime.errors import NotFound, RuntimeFailure
+from podrun.runtime.model import SandboxStatus
 from podrun.supervisor import configs, observing, references
 from podrun.supervisor.killing import kill_all, kill_container
 from podrun.supervisor.needs import NotStarted
-from podrun.supervisor.starting import Place, remove_log, start_container
+from podrun.supervisor.starting import Place, create_ahead, remove_log, start_container
 from podrun.supervisor.waiting import Left, together, unless_leaving
 from podrun.timeline import marks
 from podrun.volumes.model import PreparedVolume, VolumeError
@@ -60,6 +61,8 @@ class Sync:
         self._changed = False
         self._errors = False
         self._begun: set[str] = set()
+        self._ahead: dict[str, str] = {}
+        """Container -> the attempt of it that was created while its sandbox was being made."""
 
     @property
     def volumes_ready(self) -> bool:
@@ -181,29 +184,52 @@ class Sync:
         else:
             await self._kill(actions.kills)
             await self._reset(actions)
-        if actions.create_sandbox:
-            sandbox = asyncio.ensure_future(self._make_sandbox(actions.attempt))
-            if self._volumes is None:
-                for _ in range(2):  # for it, and the work in it that cannot be cancelled, to begin
-                    await asyncio.sleep(0)
-                # Its request has gone out: the volumes are made while it is carried out.
-                await self._prepare_beside(sandbox)
-            made = await sandbox
-            if made is None:
-                return
-            sandbox_id = made
-        if worker.leaving.is_set():
-            raise Left
-        await worker.resizing.apply(actions.resizes, observed)
-        await self._start_all(actions.starts, sandbox_id)
-
-    async def _prepare_beside(self, sandbox: asyncio.Future[str | None]) -> None:
-        """Prepare the volumes; whatever comes of it, the sandbox is not left half made."""
         try:
-            await self._prepare(self._worker.pod)
-        except BaseException:
-            await sandbox
-            raise
+            if actions.create_sandbox:
+                made = await self._sandbox_and_beside(actions)
+                if made is None:
+                    return
+                sandbox_id = made
+            if worker.leaving.is_set():
+                raise Left
+            await worker.resizing.apply(actions.resizes, observed)
+            await self._start_all(actions.starts, sandbox_id)
+        finally:
+            for container_id in self._ahead.values():
+                await self._services.runtime.remove_container(container_id)
+            self._ahead.clear()
+
+    async def _sandbox_and_beside(self, actions: Actions) -> str | None:
+        """Make the sandbox; while the spawner is at it, the volumes and the containers that are to be started first."""
+        begun: asyncio.Future[SandboxStatus] = asyncio.get_running_loop().create_future()
+        making = asyncio.ensure_future(self._make_sandbox(actions.attempt, begun.set_result))
+        await asyncio.wait((making, begun), return_when=asyncio.FIRST_COMPLETED)
+        try:
+            if begun.done():
+                if self._volumes is None:
+                    await self._prepare(self._worker.pod)
+                await self._create_ahead(actions.starts, begun.result())
+        finally:  # whatever comes of it, the sandbox is not left half made
+            sandbox_id = await making
+        return sandbox_id
+
+    async def _create_ahead(self, starts: Sequence[Start], sandbox: SandboxStatus) -> None:
+        """Create what is to be started as soon as the sandbox is there: all regular containers, or one init container.
+
+        In a user namespace nothing can be created before it is there.
+        """
+        pod = self._worker.pod
+        if pod.spec.host_users is False or self._worker.leaving.is_set():
+            return
+        place = self._place(sandbox)
+        sort = next((start.sort for start in starts), "container")
+        first = [start for start in starts if start.sort == sort]
+        for start in first[:1] if sort == "init container" else first:
+            container = pod.container(start.name)
+            if container is not None and sort != "ephemeral container":
+                made = await create_ahead(self._services, pod, container, start.sort, place)
+                if made is not None:
+                    self._ahead[start.name] = made
 
     async def _kill_pod(self, observed: Observed) -> None:
         worker = self._worker
@@ -256,14 +282,14 @@ class Sync:
                 )
             await runtime.remove_container(reset.container_id)
 
-    async def _make_sandbox(self, attempt: int) -> str | None:
+    async def _make_sandbox(self, attempt: int, begun: Callable[[SandboxStatus], None]) -> str | None:
         """A new sandbox's id; None (told, and to be tried again) when it cannot be made."""
         worker, runtime, options = self._worker, self._services.runtime, self._services.options
         try:
             config = configs.sandbox_config(worker.pod, attempt, options, self._services.user_ranges)
             for text in left_out(worker.pod, options.resolver, options.cluster_dns):
                 worker.tell("Warning", "DNSConfigForming", text)
-            sandbox = await runtime.run_sandbox(config)
+            sandbox = await runtime.run_sandbox(config, begun)
         except (RuntimeFailure, TooLong, configs.Unsupported) as error:
             worker.tell("Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
             self._errors = True
@@ -284,7 +310,7 @@ class Sync:
         """
         if not starts:
             return
-        place = self._place(sandbox_id)
+        place = self._place(self._services.runtime.sandbox_status(sandbox_id))
         by_sort = {sort: list(group) for sort, group in groupby(starts, key=lambda s: s.sort)}
         await together(*(self._start(s, place) for s in by_sort.get("ephemeral container", ())))
         for start in by_sort.get("init container", ()):
@@ -300,11 +326,10 @@ class Sync:
                 batch = []
         await together(*(self._start(s, place) for s in batch))
 
-    def _place(self, sandbox_id: str) -> Place:
+    def _place(self, sandbox: SandboxStatus) -> Place:
         worker = self._worker
-        sandbox = next(s for s in observing.sandboxes(self._services.runtime, worker.pod.uid) if s.id == sandbox_id)
         addresses = self._services.options.node_addresses if worker.pod.spec.host_network else sandbox.addresses
-        return Place(sandbox_id, addresses, self._volumes or {}, self._missing_images, worker.leaving)
+        return Place(sandbox.id, addresses, self._volumes or {}, self._missing_images, worker.leaving)
 
     async def _start(self, start: Start, place: Place) -> bool:
         """Whether it has been started; if not, its status will say why."""
@@ -313,7 +338,8 @@ class Sync:
         if container is None or worker.leaving.is_set():
             raise Left
         try:
-            started = await start_container(self._services, worker.pod, container, start.sort, place)
+            created = self._ahead.pop(start.name, None)
+            started = await start_container(self._services, worker.pod, container, start.sort, place, created=created)
         except NotStarted as error:
             worker.failures[start.name] = StartFailure(error.reason, error.message)
             self._errors = True

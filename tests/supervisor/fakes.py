@@ -126,7 +126,9 @@ class FakeRuntime:
         for subscriber in self.subscribers:
             subscriber(Event(kind, status.pod_uid, status.sandbox_id, status.id))
 
-    async def run_sandbox(self, config: SandboxConfig) -> SandboxStatus:
+    async def run_sandbox(
+        self, config: SandboxConfig, begun: Callable[[SandboxStatus], None] | None = None
+    ) -> SandboxStatus:
         status = SandboxStatus(f"{next(self.ids):064x}", config, True, self.now(), ("10.244.0.2",), 1)
         self.sandbox_list.append(status)
         return status
