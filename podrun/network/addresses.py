@@ -1,4 +1,4 @@
-"""Which pod has which address: one per pod uid, kept on disk, the same for every sandbox of the pod.
+"""Which pod has which address: one per pod uid, kept on disk; each sandbox of the pod has another, as in a cluster.
 
 A file per address under `directory`, named after it and holding the uid. The next address is the one after the last
 given, so that an address rests as long as possible before another pod has it (a client's cache may still know it).
@@ -38,9 +38,8 @@ class Addresses:
                 newest, self._last = entry.stat().st_mtime, ip
 
     def reserve(self, uid: str) -> IPv4:
-        """The pod's address, given now unless it has one. Raises AddressesExhausted, OSError."""
-        if uid in self._of_uid:
-            return self._of_uid[uid]
+        """Another address for the pod than it may have had. Raises AddressesExhausted, OSError."""
+        former = self._of_uid.get(uid)
         first, size = int(self._range.network_address), self._range.num_addresses
         for step in range(1, size + 1):
             ip = IPv4(first + (int(self._last) - first + step) % size)
@@ -51,6 +50,8 @@ class Addresses:
             temporary.rename(self._directory / str(ip))
             self._of_uid[uid], self._last = ip, ip
             self._taken.add(ip)
+            if former is not None:
+                self._give_back(former)
             return ip
         raise AddressesExhausted(f"no address left in {self._range}: {len(self._taken)} pods have one")
 
@@ -66,5 +67,8 @@ class Addresses:
         """Let others have it; nothing happens when there is none."""
         ip = self._of_uid.pop(uid, None)
         if ip is not None:
-            self._taken.discard(ip)
-            (self._directory / str(ip)).unlink(missing_ok=True)
+            self._give_back(ip)
+
+    def _give_back(self, ip: IPv4) -> None:
+        self._taken.discard(ip)
+        (self._directory / str(ip)).unlink(missing_ok=True)

@@ -114,7 +114,7 @@ class PodNetwork:
             self._namespace = -1
 
     def wire(self, sandbox_id: str, uid: str) -> Wire:
-        """The wire for a sandbox, with the pod's address (reserved now if need be). Raises AddressesExhausted."""
+        """The wire for a new sandbox, with an address of its own. Raises AddressesExhausted."""
         return Wire(link_name(sandbox_id), self.addresses.reserve(uid))
 
     def pod_batch(self, wire: Wire) -> Batch:
