@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Literal
 
 from podrun.lifecycle.observed import Backoff
+from podrun.lifecycle.why import Why
 
 Sort = Literal["container", "init container", "ephemeral container"]
 
@@ -82,6 +83,8 @@ class Actions:
     """Names of running containers whose limits are to be changed in place."""
     wake_at: float | None = None
     """When the pod is to be looked at again though nothing happens."""
+    whys: tuple[Why, ...] = field(default=(), compare=False)
+    """The reasons for all this: of the pod, if there is one, and of each container that was looked at."""
 
     @property
     def idle(self) -> bool:

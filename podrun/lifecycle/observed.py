@@ -132,6 +132,8 @@ class Observed:
     """By container name."""
     backoffs: Mapping[str, Backoff] = field(default_factory=dict)
     """By `backoff.key`."""
+    asked: frozenset[str] = frozenset()
+    """Ids of attempts in whose place an administrator wants another one, now."""
     node: Node = Node()
 
     def latest(self, name: str) -> ContainerSeen | None:

@@ -53,6 +53,8 @@ def should_run(container: Container, pod: Pod, observed: Observed) -> bool:
         return True
     if seen.state is ContainerState.RUNNING:
         return False
+    if seen.id in observed.asked:
+        return True
     return restarts_after(container, pod, seen.exit_code)
 
 
