@@ -30,6 +30,18 @@ async def test_it_runs_prints_and_ends(machine: Machine) -> None:
     assert kinds == ["container-started", "container-exited"]
 
 
+async def test_a_container_may_be_created_while_its_sandbox_is_made(machine: Machine) -> None:
+    pod, container = await machine.sandbox_with("sh", "-c", "hostname")
+    assert machine.runtime.status(container).state is State.CREATED
+    await machine.runtime.start_container(container)
+    await machine.until(container)
+    assert machine.log(container) == "host1\n"
+    unstarted = await machine.create(pod, "true")
+    await machine.runtime.update_resources(unstarted, Resources(memory_limit=1 << 25))
+    await machine.runtime.remove_sandbox(pod.id)
+    assert machine.runtime.containers() == [] and machine.runtime.sandboxes() == []
+
+
 @pytest.mark.parametrize(
     ("argv", "why"),
     [

@@ -15,7 +15,7 @@ from typing import Any
 from podrun.api.errors import already_exists, internal_error, not_found
 from podrun.api.pod import Pod
 from podrun.images.model import Credentials, Image, ImageConfig, ImageError, Reason
-from podrun.runtime.errors import ExecFailed, NotFound, StartFailed
+from podrun.runtime.errors import ExecFailed, NotFound, SandboxFailed, StartFailed
 from podrun.runtime.model import ContainerConfig, ContainerStatus, Event, Resources, SandboxConfig, SandboxStatus, State
 from podrun.runtime.service import Statistics
 from podrun.store.records import Key, Record, WatchEvent
@@ -105,7 +105,11 @@ class FakeRuntime:
         self.ids = itertools.count(1)
         self.done: list[tuple[str, str]] = []
         """What was done to which container, in order: ("start", "a"), ("stop", "a"), ..."""
+        self.created: list[str] = []
         self.fail: dict[str, str] = {}
+        self.beginning: SandboxStatus | None = None
+        self.sandbox_takes = 0.0
+        self.sandbox_fails = ""
         self.ignores_term: set[str] = set()
         self.execs: dict[tuple[str, ...], tuple[int, bytes]] = {}
         self.messages: dict[str, str] = {}
@@ -129,7 +133,15 @@ class FakeRuntime:
     async def run_sandbox(
         self, config: SandboxConfig, begun: Callable[[SandboxStatus], None] | None = None
     ) -> SandboxStatus:
-        status = SandboxStatus(f"{next(self.ids):064x}", config, True, self.now(), ("10.244.0.2",), 1)
+        status = SandboxStatus(f"{next(self.ids):064x}", config, False, self.now(), ("10.244.0.2",), 0)
+        self.beginning = status
+        if begun is not None:
+            begun(status)
+        await asyncio.sleep(self.sandbox_takes)
+        self.beginning = None
+        if self.sandbox_fails:
+            raise SandboxFailed(self.sandbox_fails)
+        status = replace(status, ready=True, pid=1)
         self.sandbox_list.append(status)
         return status
 
@@ -147,7 +159,10 @@ class FakeRuntime:
         return next(s for s in self.sandbox_list if s.id == sandbox_id)
 
     async def create_container(self, sandbox_id: str, config: ContainerConfig) -> str:
-        sandbox = self.sandbox_status(sandbox_id)
+        begins = self.beginning is not None and self.beginning.id == sandbox_id
+        sandbox = self.beginning if begins else self.sandbox_status(sandbox_id)
+        assert sandbox is not None
+        self.created.append(config.name)
         new = ContainerStatus(
             f"{next(self.ids):064x}", sandbox_id, sandbox.config.pod_uid, config, State.CREATED, self.now()
         )

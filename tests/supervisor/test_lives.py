@@ -31,6 +31,43 @@ async def test_a_pod_runs_and_is_deleted(house: House) -> None:
     assert [reason for reason, _, _ in house.events()] == ["Pulled", "Created", "Started", "Killing"]
 
 
+async def test_containers_are_created_while_their_sandbox_is_made(house: House) -> None:
+    house.runtime.sandbox_takes = 1.0
+    await house.create({"initContainers": [{"name": "i"}, {"name": "j"}], "containers": [{"name": "a"}]})
+    await asyncio.sleep(0.5)
+    assert house.runtime.created == ["i"], "the first init container and no other"
+    assert house.events() == [], "nothing is told before the sandbox is there"
+    assert house.states("i") == ["waiting PodInitializing 0"]
+    await asyncio.sleep(1)
+    assert house.runtime.created == ["i"] and house.runtime.done == [("start", "i")]
+    assert [reason for reason, _, _ in house.events()] == ["Pulled", "Created", "Started"]
+
+
+async def test_of_a_sandbox_that_cannot_be_made_nothing_is_left(house: House) -> None:
+    house.runtime.sandbox_takes, house.runtime.sandbox_fails = 0.5, "no address is free"
+    await house.create({"containers": [{"name": "a"}, {"name": "b"}]})
+    await asyncio.sleep(1)
+    assert house.runtime.created == ["a", "b"]
+    assert house.runtime.container_list == []
+    told = [(reason, message) for reason, message, _ in house.events()]
+    assert told == [("FailedCreatePodSandBox", "Failed to create pod sandbox: no address is free")]
+    house.runtime.sandbox_fails = ""
+    await asyncio.sleep(11)
+    assert house.pod["status"]["phase"] == "Running"
+    assert house.pod["status"]["containerStatuses"][0]["restartCount"] == 0
+
+
+async def test_a_pod_deleted_while_its_sandbox_is_made_leaves_nothing(house: House) -> None:
+    house.runtime.sandbox_takes = 1.0
+    await house.create(one())
+    await asyncio.sleep(0.5)
+    await house.delete(30)
+    await asyncio.sleep(2)
+    assert house.store.get("pods", "n", "p") is None
+    assert house.runtime.created == ["a"] and house.runtime.done == []
+    assert house.runtime.container_list == [] and house.runtime.sandbox_list == []
+
+
 async def test_a_crash_loop_shows_each_end_and_backs_off(house: House) -> None:
     await house.create(one())
     await asyncio.sleep(1)
