@@ -113,7 +113,8 @@ class Machine:
         made: list[asyncio.Task[str]] = []
 
         def begun(status: SandboxStatus) -> None:
-            assert not status.ready and status not in self.runtime.sandboxes()
+            assert not status.ready
+            assert status not in self.runtime.sandboxes()
             made.append(asyncio.ensure_future(self.create(status, *argv)))
 
         config = SandboxConfig("early", "ns", "p", 0, "host1", self.root / "logs" / "early", "")

@@ -39,7 +39,8 @@ async def test_a_container_may_be_created_while_its_sandbox_is_made(machine: Mac
     unstarted = await machine.create(pod, "true")
     await machine.runtime.update_resources(unstarted, Resources(memory_limit=1 << 25))
     await machine.runtime.remove_sandbox(pod.id)
-    assert machine.runtime.containers() == [] and machine.runtime.sandboxes() == []
+    assert machine.runtime.containers() == []
+    assert machine.runtime.sandboxes() == []
 
 
 @pytest.mark.parametrize(

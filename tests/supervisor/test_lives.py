@@ -39,7 +39,8 @@ async def test_containers_are_created_while_their_sandbox_is_made(house: House) 
     assert house.events() == [], "nothing is told before the sandbox is there"
     assert house.states("i") == ["waiting PodInitializing 0"]
     await asyncio.sleep(1)
-    assert house.runtime.created == ["i"] and house.runtime.done == [("start", "i")]
+    assert house.runtime.created == ["i"]
+    assert house.runtime.done == [("start", "i")]
     assert [reason for reason, _, _ in house.events()] == ["Pulled", "Created", "Started"]
 
 
@@ -64,8 +65,10 @@ async def test_a_pod_deleted_while_its_sandbox_is_made_leaves_nothing(house: Hou
     await house.delete(30)
     await asyncio.sleep(2)
     assert house.store.get("pods", "n", "p") is None
-    assert house.runtime.created == ["a"] and house.runtime.done == []
-    assert house.runtime.container_list == [] and house.runtime.sandbox_list == []
+    assert house.runtime.created == ["a"]
+    assert house.runtime.done == []
+    assert house.runtime.container_list == []
+    assert house.runtime.sandbox_list == []
 
 
 async def test_a_crash_loop_shows_each_end_and_backs_off(house: House) -> None:
