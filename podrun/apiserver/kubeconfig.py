@@ -29,15 +29,16 @@ class ForeignContext(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """What a merge comes to: the new content, and the current context after it."""
+    """What a merge comes to: the new content, the name of our context in it, and the current context after it."""
 
     config: Kubeconfig
+    context: str
     current_context: str
     changed: bool
 
     @property
     def is_current(self) -> bool:
-        return self.current_context == NAME
+        return self.current_context == self.context
 
 
 def for_admin(pki: Pki, server: str) -> Kubeconfig:
@@ -73,9 +74,10 @@ def for_admin(pki: Pki, server: str) -> Kubeconfig:
 def merge(existing: Kubeconfig, ours: Kubeconfig) -> Merged:
     """`existing` with our cluster, user and context put in or renewed; nothing else of it is touched.
 
-    Raises ForeignContext where something of that name is not podrun's.
+    A context of ours keeps the name and the namespace that the person has given it since (kubectx, kubens). Raises
+    ForeignContext where something named `podrun` is not podrun's.
     """
-    for_context = _named(existing, "contexts")
+    for_context = _our_context(existing) or _named(existing, "contexts")
     for_cluster = _named(existing, "clusters")
     if for_context is not None and not _is_ours(for_context.get("context")):
         raise ForeignContext(f"a context named {NAME} is already there, and podrun did not write it")
@@ -84,28 +86,28 @@ def merge(existing: Kubeconfig, ours: Kubeconfig) -> Merged:
     if for_context is None and _named(existing, "users") is not None:
         raise ForeignContext(f"a user named {NAME} is already there, and podrun did not write it")
     merged: Kubeconfig = {"apiVersion": "v1", "kind": "Config", **existing}
-    for section in ("clusters", "contexts", "users"):
-        entry = ours[section][0]
+    context = _renewed(ours["contexts"][0], for_context)
+    for section, entry in (("clusters", ours["clusters"][0]), ("contexts", context), ("users", ours["users"][0])):
         kept = list(existing.get(section) or [])
-        places = [place for place, each in enumerate(kept) if _name_of(each) == NAME]
+        places = [place for place, each in enumerate(kept) if _name_of(each) == entry["name"]]
         if places:
             kept[places[0]] = entry
         else:
             kept.append(entry)
         merged[section] = kept
-    merged["current-context"] = existing.get("current-context") or NAME
-    return Merged(merged, merged["current-context"], merged != existing)
+    merged["current-context"] = existing.get("current-context") or context["name"]
+    return Merged(merged, context["name"], merged["current-context"], merged != existing)
 
 
 def without(existing: Kubeconfig) -> Kubeconfig:
     """`existing` after podrun has gone: our entries taken out, and the current context too where it was ours."""
-    context = _named(existing, "contexts")
-    if context is None or not _is_ours(context.get("context")):
+    context = _our_context(existing)
+    if context is None:
         return existing
     left = dict(existing)
-    for section in ("clusters", "contexts", "users"):
-        left[section] = [entry for entry in existing.get(section) or [] if _name_of(entry) != NAME]
-    if existing.get("current-context") == NAME:
+    for section, name in (("clusters", NAME), ("contexts", context["name"]), ("users", NAME)):
+        left[section] = [entry for entry in existing.get(section) or [] if _name_of(entry) != name]
+    if existing.get("current-context") == context["name"]:
         left["current-context"] = ""
     return left
 
@@ -152,6 +154,19 @@ def _name_of(entry: object) -> str | None:
 
 def _named(config: Kubeconfig, section: str) -> dict[str, Any] | None:
     return next((entry for entry in config.get(section) or [] if _name_of(entry) == NAME), None)
+
+
+def _our_context(config: Kubeconfig) -> dict[str, Any] | None:
+    """The context that carries our mark, whatever it is called by now."""
+    contexts = [entry for entry in config.get("contexts") or [] if isinstance(entry, dict)]
+    return next((entry for entry in contexts if _is_ours(entry.get("context"))), None)
+
+
+def _renewed(ours: dict[str, Any], there: dict[str, Any] | None) -> dict[str, Any]:
+    if there is None:
+        return ours
+    chosen = {key: value for key, value in there["context"].items() if key == "namespace"}
+    return {"name": there["name"], "context": {**ours["context"], **chosen}}
 
 
 def _is_ours(body: object) -> bool:

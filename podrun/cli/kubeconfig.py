@@ -128,10 +128,10 @@ def _merge(person: Person, ours: dict[str, object], ours_file: Path) -> int:
         return FAILED
     if merged.changed:
         kubeconfig.write(person.file, merged.config)
-    print(f"{person.file}: context {kubeconfig.NAME} {'written' if merged.changed else 'is there already'}")
+    print(f"{person.file}: context {merged.context} {'written' if merged.changed else 'is there already'}")
     if not merged.is_current:
         print(f"  the current context stays {merged.current_context}; to switch {person.name} to podrun:")
-        print(f"  kubectl config use-context {kubeconfig.NAME}")
+        print(f"  kubectl config use-context {merged.context}")
     return OK
 
 

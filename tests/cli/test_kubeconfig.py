@@ -60,6 +60,16 @@ def test_a_renewed_certificate_takes_the_old_ones_place(ours: dict[str, Any]) ->
     assert merged.config["users"][1]["user"]["client-certificate-data"] == "bmV3"
 
 
+def test_a_name_and_a_namespace_that_the_person_has_chosen_stay(ours: dict[str, Any]) -> None:
+    once = kubeconfig.merge(OTHERS, ours).config
+    theirs = copy.deepcopy(once)
+    theirs["contexts"][1]["name"] = theirs["current-context"] = "laptop"
+    theirs["contexts"][1]["context"]["namespace"] = "shop"
+    assert not kubeconfig.merge(theirs, ours).changed
+    assert kubeconfig.merge(theirs, ours).is_current
+    assert kubeconfig.without(theirs) == {**OTHERS, "current-context": ""}
+
+
 @pytest.mark.parametrize(
     ("section", "entry"),
     [
