@@ -5,6 +5,7 @@ usage: client.py KUBECONFIG VERB ARGUMENT...   prints one JSON value
     ready N         N pods one after another: seconds from POST to Ready on a watch, of POST and of GET, each a list
     together N      N pods posted at once: seconds until the last is Ready
     finished FILE   a pod (a JSON manifest) from POST to its end: seconds
+    restarted FILE  a pod (a JSON manifest) from POST until its container runs for the second time: seconds
     services N      a pod that becomes Ready and unready N times: seconds from its Ready condition on a watch until its
                     Service serves, and until it refuses, each a list
 """
@@ -102,6 +103,11 @@ def is_finished(pod: dict[str, Any] | None) -> bool:
     return (pod or {}).get("status", {}).get("phase") in ("Succeeded", "Failed")
 
 
+def has_restarted(pod: dict[str, Any] | None) -> bool:
+    statuses = (pod or {}).get("status", {}).get("containerStatuses", [])
+    return any(s["restartCount"] == 1 and "running" in s["state"] for s in statuses)
+
+
 def is_gone(pod: dict[str, Any] | None) -> bool:
     return pod is None
 
@@ -149,11 +155,11 @@ def together(api: Api, watch: Watch, times: int) -> float:
     return last - begin
 
 
-def finished(api: Api, watch: Watch, manifest: Path) -> float:
+def posted(api: Api, watch: Watch, manifest: Path, condition: Any) -> float:
     pod = json.loads(manifest.read_text())
     begin = time.perf_counter()
     ask(api.connection(), "POST", PODS, pod)
-    return watch.until(pod["metadata"]["name"], is_finished) - begin
+    return watch.until(pod["metadata"]["name"], condition) - begin
 
 
 GATE = "bench.example/go"
@@ -211,7 +217,9 @@ def main() -> None:
     elif verb == "services":
         print(json.dumps(services(api, watch, int(argument))))
     elif verb == "finished":
-        print(json.dumps(finished(api, watch, Path(argument))))
+        print(json.dumps(posted(api, watch, Path(argument), is_finished)))
+    elif verb == "restarted":
+        print(json.dumps(posted(api, watch, Path(argument), has_restarted)))
     else:
         sys.exit(__doc__)
 
