@@ -55,7 +55,7 @@ class FieldSet:
 
     def paths(self, prefix: Path = ()) -> Iterator[Path]:
         """Every member's path, in order."""
-        for element in sorted(self.members | self.children.keys(), key=_order):
+        for element in _in_order(self.members | self.children.keys()):
             if element in self.members:
                 yield (*prefix, element)
             if element in self.children:
@@ -117,7 +117,7 @@ class FieldSet:
     def to_fields(self) -> Object:
         """The FieldsV1 of this set."""
         fields: Object = {}
-        for element in sorted(self.members | self.children.keys(), key=_order):
+        for element in _in_order(self.members | self.children.keys()):
             below = self.children[element].to_fields() if element in self.children else {}
             if element in self.members:
                 fields[element] = {".": {}, **below} if below else {}
@@ -181,5 +181,8 @@ def _value(value: Any) -> str:
     return quote(value) if isinstance(value, str) else plain(value)
 
 
-def _order(element: str) -> tuple[int, str]:
-    return "fkvi".index(element[0]), element
+def _in_order(elements: set[str]) -> list[str]:
+    """Fields, keys, values, indices: the alphabet's order but for the last, which hardly ever occur."""
+    ordered = sorted(elements)
+    indices = [element for element in ordered if element[0] == "i"]
+    return [element for element in ordered if element[0] != "i"] + indices if indices else ordered
