@@ -129,7 +129,9 @@ def _regular(
                     continue
                 case resize.Step.IN_PLACE:
                     resizes.append(container.name)
-            whys.append(Why(Rule.RUNS, Does.KEEP, container.name, {"since": seen.started_at}))
+                    whys.append(Why(Rule.RESIZE_IN_PLACE, Does.KEEP, container.name))
+                case resize.Step.NONE:
+                    whys.append(Why(Rule.RUNS, Does.KEEP, container.name, {"since": seen.started_at}))
             kept += 1
             continue
         message, reason, always, rule = why

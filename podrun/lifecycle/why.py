@@ -67,7 +67,6 @@ class Rule(StrEnum):
     POD_IS_DELETED = "pod-is-deleted"
     WAITS_FOR_INIT = "waits-for-init"
     """init"""
-    WAITS_FOR_SANDBOX = "waits-for-sandbox"
 
     IMAGE_CHANGED = "image-changed"
     """was, wanted"""

@@ -95,6 +95,11 @@ def up(index: int) -> bytes:
     return _message(_NEW_LINK, 0, _link_body(index, up=True))
 
 
+def down(index: int) -> bytes:
+    """Set the link down."""
+    return _message(_NEW_LINK, 0, struct.pack("=BxHiII", socket.AF_UNSPEC, 0, index, 0, _UP))
+
+
 @dataclass(frozen=True, slots=True)
 class LinkSettings:
     """What /proc/sys/net/ipv*/conf/LINK would be written for, one file at a time."""

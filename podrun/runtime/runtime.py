@@ -251,6 +251,10 @@ class Runtime:
         every = self._sandboxes.all()
         return [sandbox.status() for sandbox in every if pod_uid in (None, sandbox.config.pod_uid)]
 
+    def pod_files(self, sandbox_id: str) -> Path:
+        """The directory of the sandbox's hosts, hostname and resolv.conf."""
+        return self._sandboxes.files(sandbox_id)
+
     def sandbox_status(self, sandbox_id: str) -> SandboxStatus:
         """Raises NotFound."""
         return self._sandboxes.get(sandbox_id).status()
@@ -272,6 +276,10 @@ class Runtime:
     async def kill_container(self, container_id: str, signal: str) -> None:
         """Raises NotFound."""
         await self._containers.signal(self._containers.get(container_id), signal)
+
+    def freeze_container(self, container_id: str, *, frozen: bool) -> None:
+        """Stop every process of it where it is, or let them go on. Raises OSError, NotFound."""
+        self._containers.get(container_id).group.freeze(frozen)
 
     async def remove_container(self, container_id: str) -> None:
         """Nothing happens when it is gone."""

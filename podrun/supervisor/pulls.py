@@ -33,6 +33,11 @@ class Pulls:
         """What is here of that name; raises ImageError for what is no name."""
         return self._images.get(reference)
 
+    def hurry(self, pod: Pod) -> None:
+        """Wait no longer before the pod's images are asked for again."""
+        for key in [k for k in self._backoffs if k[0] == pod.uid]:
+            del self._backoffs[key]
+
     def forget(self, pod: Pod) -> None:
         """Drop what is remembered of a pod that is gone."""
         for memory in (self._backoffs, self._errors):

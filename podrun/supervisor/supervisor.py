@@ -40,6 +40,8 @@ class Supervisor:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._unsubscribe: list[Callable[[], None]] = []
         self._storage = StorageWatch(services, self._workers.values)
+        self.gone: Callable[[Pod], None] = lambda _: None
+        """Told of each pod of which nothing is left."""
 
     async def start(self) -> None:
         """Adopt what runs and begin: subscribes, starts the runtime, and takes up every pod of this node."""
@@ -155,9 +157,11 @@ class Supervisor:
         return NodeView(options.node_name, {"kubernetes.io/hostname": options.node_name}, options.allocatable)
 
     def _ended(self, uid: str) -> None:
-        self._workers.pop(uid, None)
+        worker = self._workers.pop(uid, None)
         self._tasks.pop(uid, None)
         self._pods_changed()
+        if worker is not None and worker.stage is Stage.GONE:
+            self.gone(worker.pod)
 
     def _room_is_free(self) -> None:
         """A pod has ended: a resize that waited for its room may have it now."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any
 
@@ -79,6 +79,7 @@ class PodWorker:
         self._refresh_timer: asyncio.TimerHandle | None = None
         self._refreshing: asyncio.Task[None] | None = None
         self._known = True
+        self._wanted_again: frozenset[str] = frozenset()
         self._ending: Ending | None = None
         self._grace: int | None = None
         self._override: int | None = None
@@ -139,6 +140,12 @@ class PodWorker:
             self._ending, self._override = ending, grace
             self._leave()
             self.wake()
+
+    def again(self, names: Iterable[str]) -> None:
+        """An administrator wants new attempts of these containers now, and no wait for anything else either."""
+        attempts = [(seen.name, seen.id) for seen in reversed(self.observe().containers)]
+        self._wanted_again = frozenset(dict(attempts)[name] for name in names if name in dict(attempts))
+        self.wake()
 
     def reject(self, status: Mapping[str, Any]) -> None:
         """The node does not take the pod: it has failed before it began."""
@@ -213,6 +220,7 @@ class PodWorker:
             failures=self.failures,
             backoffs=self.remembered.backoffs,
             node=Node(options.node_name, options.node_addresses, options.recursive_read_only),
+            asked=self._wanted_again,
         )
 
     @property
