@@ -11,22 +11,18 @@ pkg/controller/garbagecollector.
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from podrun.api.deletion import FOREGROUND, ORPHAN, DeleteOptions, is_finished
-from podrun.api.errors import ApiError
 from podrun.api.kinds import KINDS, kind_of
+from podrun.controllers.work_queue import WorkQueue
 from podrun.store.deleting import delete
 from podrun.store.records import Key, WatchEvent
 from podrun.store.store import Decision, Remove, Store
 
 Object = dict[str, Any]
-
-log = logging.getLogger(__name__)
 
 _RESOURCES = tuple(kind.resource for kind in KINDS.values() if kind.stored and not kind.alias_of)
 
@@ -39,9 +35,7 @@ class GarbageCollector:
         self._clock = clock
         self._living: set[str] = set()
         self._dependents: dict[str, set[Key]] = {}
-        self._wanted: dict[Key, None] = {}
-        self._wake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._queue: WorkQueue[Key] = WorkQueue("garbage-collector", self._settle)
         self._ends: list[Callable[[], None]] = []
 
     async def start(self) -> None:
@@ -50,15 +44,13 @@ class GarbageCollector:
             for key, record in self._store.items(resource):
                 self._note(key, record.object)
             self._ends.append(self._store.subscribe(resource, self._on_change))
-        self._task = asyncio.create_task(self._run(), name="garbage-collector")
+        self._queue.start()
 
     async def stop(self) -> None:
         """End."""
         for end in self._ends:
             end()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._queue.stop()
 
     def _on_change(self, event: WatchEvent) -> None:
         if event.type != "DELETED":
@@ -75,9 +67,9 @@ class GarbageCollector:
             # An owner that waits for its dependents may be able to go now.
             found = self._find_owner(owner, event.key.namespace)
             if found is not None and FOREGROUND in (found["metadata"].get("finalizers") or []):
-                self._enqueue(_key(found))
+                self._queue.add(_key(found))
         for dependent in self._dependents.get(uid, ()):
-            self._enqueue(dependent)
+            self._queue.add(dependent)
 
     def _note(self, key: Key, obj: Object) -> None:
         metadata = obj["metadata"]
@@ -86,24 +78,7 @@ class GarbageCollector:
             self._dependents.setdefault(owner["uid"], set()).add(key)
         waits = {FOREGROUND, ORPHAN} & set(metadata.get("finalizers") or ()) and "deletionTimestamp" in metadata
         if waits or metadata.get("ownerReferences"):
-            self._enqueue(key)
-
-    def _enqueue(self, key: Key) -> None:
-        self._wanted[key] = None
-        self._wake.set()
-
-    async def _run(self) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._wanted:
-                key = next(iter(self._wanted))
-                del self._wanted[key]
-                try:
-                    await self._settle(key)
-                except ApiError as error:
-                    # Changed meanwhile: the change has queued it again.
-                    log.debug("%s: %s", key, error)
+            self._queue.add(key)
 
     async def _settle(self, key: Key) -> None:
         obj = self._store.get(*key)

@@ -9,7 +9,6 @@ namespace, in the order in which changes came; nothing is polled.
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable
 from typing import Any
@@ -19,13 +18,12 @@ from podrun.api.deletion import DeleteOptions
 from podrun.api.errors import ApiError
 from podrun.api.kinds import KINDS, Kind
 from podrun.controllers.namespace_conditions import conditions
+from podrun.controllers.work_queue import WorkQueue
 from podrun.store.deleting import delete
 from podrun.store.records import WatchEvent
 from podrun.store.store import Decision, Remove, Store
 
 Object = dict[str, Any]
-
-log = logging.getLogger(__name__)
 
 INITIAL = ("default", "kube-system", "kube-public", "kube-node-lease")
 FINALIZER = "kubernetes"
@@ -52,9 +50,7 @@ class NamespaceController:
         self._store = store
         self._ca = ca
         self._clock = clock
-        self._wanted: dict[str, None] = {}
-        self._wake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._queue: WorkQueue[str] = WorkQueue("namespaces", self._settle)
         self._ends: list[Callable[[], None]] = []
 
     async def start(self) -> None:
@@ -66,23 +62,21 @@ class NamespaceController:
                 await self._store.create("namespaces", namespace_object(name, self._clock()))
         for namespace in self._store.list("namespaces"):
             await self._settle(namespace["metadata"]["name"])
-        self._task = asyncio.create_task(self._run(), name="namespaces")
+        self._queue.start()
 
     async def stop(self) -> None:
         """End; what was begun is taken up by the next start."""
         for end in self._ends:
             end()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._queue.stop()
 
     def _on_namespace(self, event: WatchEvent) -> None:
         if event.type == "DELETED":
             return
         if event.object["metadata"].get("deletionTimestamp"):
-            asyncio.get_running_loop().call_later(LINGER, self._enqueue, event.key.name)
+            asyncio.get_running_loop().call_later(LINGER, self._queue.add, event.key.name)
         else:
-            self._enqueue(event.key.name)
+            self._queue.add(event.key.name)
 
     def _on_content(self, event: WatchEvent) -> None:
         if event.type != "DELETED" and not _is_released(event):
@@ -90,24 +84,7 @@ class NamespaceController:
         kept = (event.key.resource, event.key.name) in (("serviceaccounts", "default"), ("configmaps", ROOT_CA))
         namespace = self._store.get("namespaces", "", event.key.namespace)
         if namespace is not None and (kept or "deletionTimestamp" in namespace["metadata"]):
-            self._enqueue(event.key.namespace)
-
-    def _enqueue(self, name: str) -> None:
-        self._wanted[name] = None
-        self._wake.set()
-
-    async def _run(self) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._wanted:
-                name = next(iter(self._wanted))
-                del self._wanted[name]
-                try:
-                    await self._settle(name)
-                except ApiError as error:
-                    # Something changed between reading and writing: that change has queued the namespace again.
-                    log.debug("namespace %s: %s", name, error)
+            self._queue.add(event.key.namespace)
 
     async def _settle(self, name: str) -> None:
         namespace = self._store.get("namespaces", "", name)
