@@ -95,6 +95,18 @@ def load(name: str) -> Command:
     return command  # type: ignore[no-any-return]
 
 
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Asks for the terminal's width itself: argparse imports shutil for it, which takes 2 ms whether or not there is
+    help to be printed."""
+
+    def __init__(self, prog: str) -> None:
+        try:
+            columns = int(os.environ.get("COLUMNS", 0)) or os.get_terminal_size(1).columns
+        except (OSError, ValueError):
+            columns = 80
+        super().__init__(prog, width=columns - 2)
+
+
 def top_parser() -> argparse.ArgumentParser:
     """What is read before the command's own arguments."""
     listed = "\n".join(f"  {name:<12}{text}" for name, text in COMMANDS.items())
@@ -104,7 +116,7 @@ def top_parser() -> argparse.ArgumentParser:
         usage="podrun [--root DIR] COMMAND ...",
         description=f"{DESCRIPTION}\n\ncommands:\n{listed}",
         epilog=f"{EXAMPLES}\nexit codes:\n{codes}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Help,
     )
     parser.add_argument("--root", default=None, metavar="DIR", help="a podrun that lives below DIR (PODRUN_ROOT)")
     parser.add_argument("--version", action="version", version=f"podrun {__version__}")
@@ -120,7 +132,7 @@ def command_parser(name: str) -> argparse.ArgumentParser:
         prog=f"podrun {name}",
         description=COMMANDS[name][0].upper() + COMMANDS[name][1:] + ".",
         epilog=command.EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Help,
     )
     parser.add_argument("--root", default=None, metavar="DIR", help="a podrun that lives below DIR (PODRUN_ROOT)")
     command.configure(parser)
