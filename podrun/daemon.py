@@ -55,6 +55,8 @@ from podrun.network.dns_zone import Zone
 from podrun.network.pods import API_ADDRESS, OWN_ADDRESSES, POD_RANGE, PodNetwork
 from podrun.network.rules import DNS_ADDRESS
 from podrun.network.services import SERVICE_RANGE, ServiceRules
+from podrun.openbox.box import OpenBox
+from podrun.openbox.routes import routes
 from podrun.runtime import apparmor
 from podrun.runtime.runtime import Runtime
 from podrun.sdnotify import is_under_systemd, notify
@@ -198,7 +200,7 @@ class _Daemon:
             store,
             pki=certificates,
             pods=PodAccess(runtime, container_id, layout.logs),
-            routes=site.routes,
+            routes=(*site.routes, *routes(lambda: box)),
             pages=site.pages,
             sessions=sessions,
             address=settings.listen,
@@ -219,12 +221,14 @@ class _Daemon:
             ),
             collection.consider,
         )
+        box = OpenBox(store, supervisor, runtime, layout.timelines)
         node = NodeStatus(store, recorder, settings.node, machine, images.list, podrun.__version__, time.time)
         await node.start()
         stack.push_async_callback(node.stop)
         await supervisor.start()
         stack.push_async_callback(collection.stop)
         stack.push_async_callback(supervisor.stop)
+        stack.push_async_callback(box.stop)
         service_rules = ServiceRules(OWN_ADDRESSES, layout.run / "services.json")
         service_network = ServiceNetwork(store, slices, service_rules, settings.node, map(str, OWN_ADDRESSES))
         await service_network.start()

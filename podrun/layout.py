@@ -81,6 +81,11 @@ class Layout:
         return self.state / "containers"
 
     @property
+    def timelines(self) -> Path:
+        """Timelines of pods that have ended."""
+        return self.state / "timelines"
+
+    @property
     def schema_cache(self) -> Path:
         return self.state / "schema.cache"
 

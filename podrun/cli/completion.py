@@ -9,7 +9,7 @@ import argparse
 import shlex
 
 from podrun.cli.errors import OK
-from podrun.cli.main import COMMANDS, command_parser
+from podrun.cli.main import COMMANDS, OF_A_POD, command_parser
 
 EXAMPLES = """\
 examples:
@@ -52,7 +52,9 @@ _podrun() {{
         "") words={shlex.quote(" ".join(COMMANDS))} ;;
 {cases}
     esac
-    [ "$command" != anatomy ] || words="$words $({_PODS})"
+    case $command in
+        {" | ".join(OF_A_POD)}) words="$words $({_PODS})" ;;
+    esac
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
     case $command in
         play | images) mapfile -t -O ${{#COMPREPLY[@]}} COMPREPLY < <(compgen -f -- "$current") ;;
@@ -81,7 +83,7 @@ _podrun() {{
 {cases}
     esac
     case $words[2] in
-        anatomy) compadd -- ${{(s: :)"$({_PODS})"}} ;;
+        {"|".join(OF_A_POD)}) compadd -- ${{(s: :)"$({_PODS})"}} ;;
         play|images) _files ;;
     esac
 }}
@@ -95,6 +97,7 @@ def _fish() -> str:
         for word in words_of(name):
             what = f"-l {word[2:]}" if word.startswith("--") else f"-a {word}"
             lines.append(f"complete -c podrun -n '__fish_seen_subcommand_from {name}' {what}")
-    lines.append(f"complete -c podrun -n '__fish_seen_subcommand_from anatomy' -a \"({_PODS} | string split ' ')\"")
+    pods = " ".join(OF_A_POD)
+    lines.append(f"complete -c podrun -n '__fish_seen_subcommand_from {pods}' -a \"({_PODS} | string split ' ')\"")
     lines.append("complete -c podrun -n '__fish_seen_subcommand_from play images' -F")
     return "\n".join(lines)

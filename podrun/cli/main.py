@@ -20,6 +20,14 @@ COMMANDS = {
     "play": "apply a manifest and wait until its pods are Ready or done",
     "ps": "list the pods that run here",
     "anatomy": "show who shares what in a pod: namespaces, processes, mounts, cgroup",
+    "timeline": "show every step of a pod's life, with its time",
+    "explain-status": "say why a pod is in its state, and what comes next",
+    "freeze": "stop every process of a pod or container where it is",
+    "thaw": "let what was frozen go on",
+    "retry": "end what a pod waits for: the back-off of a crash loop or of an image",
+    "restart": "restart a container",
+    "netem": "delay, lose and slow down what a pod sends",
+    "break": "break a part of a pod on purpose, to see what follows",
     "experiment": "try out a claim about pods, step by step",
     "ui": "open the pods of this machine in a browser",
     "images": "list, load, pull, build and remove images",
@@ -33,6 +41,12 @@ COMMANDS = {
 
 PASSED_ON = ("kubectl",)
 """Commands whose words are all another program's, -h too."""
+
+OF_A_POD = ("anatomy", "timeline", "explain-status", "freeze", "thaw", "retry", "restart", "netem", "break")
+"""Commands whose first word is a pod's name."""
+
+KNOBS = ("freeze", "thaw", "retry", "restart", "netem", "break")
+"""Commands that are small and alike: all in podrun.cli.knobs."""
 
 DESCRIPTION = "Kubernetes pods as real Linux processes on this machine."
 EXAMPLES = """\
@@ -91,7 +105,10 @@ def _run(words: list[str]) -> int:
 
 def load(name: str) -> Command:
     """The module of a command."""
-    command: Any = import_module(f"podrun.cli.{name}")
+    if name in KNOBS:
+        command: Any = import_module("podrun.cli.knobs").KNOBS[name]
+    else:
+        command = import_module(f"podrun.cli.{name.replace('-', '_')}")
     return command  # type: ignore[no-any-return]
 
 
@@ -109,7 +126,7 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 
 def top_parser() -> argparse.ArgumentParser:
     """What is read before the command's own arguments."""
-    listed = "\n".join(f"  {name:<12}{text}" for name, text in COMMANDS.items())
+    listed = "\n".join(f"  {name:<16}{text}" for name, text in COMMANDS.items())
     codes = "\n".join(f"  {code}  {text}" for code, text in EXIT_CODES)
     parser = argparse.ArgumentParser(
         prog="podrun",

@@ -1,0 +1,129 @@
+"""The open box of one podrun: what is asked of it, answered from the store, the workers and the marks.
+
+It keeps the timelines of pods that have ended, and of those that live when podrund stops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from podrun.api.errors import conflict, not_found
+from podrun.api.pod import Pod
+from podrun.openbox import explanation
+from podrun.openbox.archive import Archive, joined
+from podrun.openbox.knobs import Knobs
+from podrun.openbox.steps import timeline_of
+from podrun.runtime.runtime import Runtime
+from podrun.store.store import Store
+from podrun.supervisor.supervisor import Supervisor
+from podrun.timeline import marks
+
+Object = dict[str, Any]
+
+
+class OpenBox:
+    """One per daemon. `directory` holds the timelines that are kept."""
+
+    def __init__(self, store: Store, supervisor: Supervisor, runtime: Runtime, directory: Path) -> None:
+        self._store, self._supervisor, self._runtime = store, supervisor, runtime
+        self._archive = Archive(directory)
+        self._tasks: set[asyncio.Task[None]] = set()
+        supervisor.gone = self._keep
+
+    def _keep(self, pod: Pod) -> None:
+        marks.end(pod.uid)
+        work = asyncio.to_thread(self._write, pod.uid, *pod.key)
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def stop(self) -> None:
+        """Keep what is known of the pods that live."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for obj in self._store.list("pods"):
+            metadata = obj["metadata"]
+            self._write(metadata["uid"], metadata["namespace"], metadata["name"])
+
+    def _write(self, uid: str, namespace: str, name: str) -> None:
+        found = marks.of(uid)
+        if found is not None:
+            decided = [*self._earlier(uid, namespace, name)["decisions"], *explanation.decisions(found)]
+            self._archive.write(self._timeline(uid, namespace, name, found), decided)
+
+    def _earlier(self, uid: str, namespace: str, name: str) -> Object:
+        """What the podrund before this one kept of the pod."""
+        return self._archive.find(namespace, name, uid) or {"timeline": None, "decisions": []}
+
+    def _timeline(self, uid: str, namespace: str, name: str, found: marks.Marks) -> Object:
+        now = timeline_of(uid, namespace, name, found)
+        before = self._earlier(uid, namespace, name)["timeline"] if now["adopted"] else None
+        return joined(before, now) if before is not None else now
+
+    # Looking
+
+    def _object(self, namespace: str, name: str) -> Object:
+        """Raises NotFound."""
+        found = self._store.get("pods", namespace, name)
+        if found is None:
+            raise not_found("pods", name)
+        return found
+
+    def timelines(self) -> list[Object]:
+        """The pods whose timeline can be had: those that are there, then those that have ended, latest first."""
+        living = [obj["metadata"] for obj in self._store.list("pods")]
+        made = [
+            {"namespace": meta["namespace"], "name": meta["name"], "uid": meta["uid"], "ended": False}
+            for meta in living
+            if marks.of(meta["uid"]) is not None
+        ]
+        uids = {meta["uid"] for meta in living}
+        return made + [
+            {"namespace": kept["namespace"], "name": kept["name"], "uid": kept["uid"], "ended": True}
+            for kept in self._archive.all()
+            if kept["uid"] not in uids
+        ]
+
+    def timeline(self, namespace: str, name: str, uid: str = "") -> Object:
+        """Of the pod that is there; else of the latest that had the name, or of the one with `uid`. Raises NotFound."""
+        obj = self._store.get("pods", namespace, name)
+        if obj is not None and uid in ("", obj["metadata"]["uid"]):
+            uid = obj["metadata"]["uid"]
+            if (found := marks.of(uid)) is not None:
+                return self._timeline(uid, namespace, name, found)
+        kept = self._archive.find(namespace, name, uid)
+        if kept is None:
+            raise not_found("pods", name)
+        timeline: Object = kept["timeline"]
+        return timeline
+
+    def explanation(self, namespace: str, name: str, *, replay: bool) -> Object:
+        """Raises NotFound. A pod that has ended has its decisions still."""
+        obj = self._store.get("pods", namespace, name)
+        if obj is None:
+            kept = self._archive.find(namespace, name) if replay else None
+            if kept is None:
+                raise not_found("pods", name)
+            about = {key: kept["timeline"][key] for key in ("namespace", "name", "uid")}
+            ended = {"phase": "", "ready": False, "stage": "gone", "sentences": [f"Pod {name} is gone."]}
+            return {**about, **ended, "decision": None, "decisions": kept["decisions"]}
+        uid = obj["metadata"]["uid"]
+        found = marks.of(uid) or ()
+        made = explanation.explain(obj, self._supervisor.worker(namespace, name), found)
+        if replay:
+            before = self._earlier(uid, namespace, name)["decisions"]
+            made["decisions"] = [*before, *explanation.decisions(found)]
+        return made
+
+    def object(self, namespace: str, name: str) -> Object:
+        """The Pod object, for what is read of its processes. Raises NotFound."""
+        return self._object(namespace, name)
+
+    def knobs(self, namespace: str, name: str) -> Knobs:
+        """Raises NotFound, and Conflict for a pod that is not on this node or has ended."""
+        self._object(namespace, name)
+        worker = self._supervisor.worker(namespace, name)
+        if worker is None:
+            raise conflict("pods", name, "nothing of it runs here")
+        return Knobs(self._runtime, worker)
