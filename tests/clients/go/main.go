@@ -24,6 +24,7 @@ var programs = map[string]func(ctx context.Context, config *rest.Config, words [
 	"informers": informers,
 	"leader":    leader,
 	"apply":     apply,
+	"cbor":      cbor,
 	"tour":      tour,
 	"events":    events,
 	"exec":      execute,
