@@ -122,7 +122,7 @@ def _part(steps: list[Object], width: int, color: bool) -> Iterator[str]:
         if color:
             bar = f"\x1b[{_COLORS.get(step['kind'], 0)}m{bar}\x1b[0m"
         took = _time(step["took"]) if step["took"] else ""
-        what = f"{step['name']}  {step['detail']}" if step["detail"] else step["name"]
+        what = f"{step['name']}: {step['detail']}" if step["detail"] else step["name"]
         room = width - 11 - 1 - 9 - 2 - bar_width - 2 - lane_width - 2
         lane = step["lane"].removeprefix("container ")[:lane_width]
         yield f"{_time(step['at']):>11} {took:>9}  {bar}  {lane:<{lane_width}}  {_cut(what, max(room, 16))}".rstrip()

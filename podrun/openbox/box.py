@@ -14,7 +14,7 @@ from podrun.api.pod import Pod
 from podrun.openbox import explanation
 from podrun.openbox.archive import Archive, joined
 from podrun.openbox.knobs import Knobs
-from podrun.openbox.steps import timeline_of
+from podrun.openbox.steps import name_in, timeline_of
 from podrun.runtime.runtime import Runtime
 from podrun.store.store import Store
 from podrun.supervisor.supervisor import Supervisor
@@ -87,27 +87,28 @@ class OpenBox:
 
     def timeline(self, namespace: str, name: str, uid: str = "") -> Object:
         """Of the pod that is there; else of the latest that had the name, or of the one with `uid`. Raises NotFound."""
-        obj = self._store.get("pods", namespace, name)
-        if obj is not None and uid in ("", obj["metadata"]["uid"]):
-            uid = obj["metadata"]["uid"]
-            if (found := marks.of(uid)) is not None:
-                return self._timeline(uid, namespace, name, found)
+        known = self._uid(namespace, name)
+        if known and uid in ("", known) and (found := marks.of(known)) is not None:
+            return self._timeline(known, namespace, name, found)
         kept = self._archive.find(namespace, name, uid)
         if kept is None:
             raise not_found("pods", name)
         timeline: Object = kept["timeline"]
         return timeline
 
+    def _uid(self, namespace: str, name: str) -> str:
+        """Of the pod that has the name, or had it last as far as the marks know; "" for none."""
+        obj = self._store.get("pods", namespace, name)
+        if obj is not None:
+            return str(obj["metadata"]["uid"])
+        had = [uid for uid in marks.pods() if name_in(marks.of(uid) or ()) == (namespace, name)]
+        return had[-1] if had else ""
+
     def explanation(self, namespace: str, name: str, *, replay: bool) -> Object:
         """Raises NotFound. A pod that has ended has its decisions still."""
         obj = self._store.get("pods", namespace, name)
         if obj is None:
-            kept = self._archive.find(namespace, name) if replay else None
-            if kept is None:
-                raise not_found("pods", name)
-            about = {key: kept["timeline"][key] for key in ("namespace", "name", "uid")}
-            ended = {"phase": "", "ready": False, "stage": "gone", "sentences": [f"Pod {name} is gone."]}
-            return {**about, **ended, "decision": None, "decisions": kept["decisions"]}
+            return self._gone(namespace, name)
         uid = obj["metadata"]["uid"]
         found = marks.of(uid) or ()
         made = explanation.explain(obj, self._supervisor.worker(namespace, name), found)
@@ -115,6 +116,17 @@ class OpenBox:
             before = self._earlier(uid, namespace, name)["decisions"]
             made["decisions"] = [*before, *explanation.decisions(found)]
         return made
+
+    def _gone(self, namespace: str, name: str) -> Object:
+        uid = self._uid(namespace, name)
+        kept = self._archive.find(namespace, name, uid)
+        found = marks.of(uid)
+        if kept is None and found is None:
+            raise not_found("pods", name)
+        decided = kept["decisions"] if kept is not None else explanation.decisions(found or ())
+        about = {"namespace": namespace, "name": name, "uid": uid or (kept or {})["timeline"]["uid"]}
+        ended = {"phase": "", "ready": False, "stage": "gone", "sentences": [f"Pod {name} is gone."]}
+        return {**about, **ended, "decision": None, "decisions": decided}
 
     def object(self, namespace: str, name: str) -> Object:
         """The Pod object, for what is read of its processes. Raises NotFound."""

@@ -192,9 +192,10 @@ def _last_result(container: str, role: Role, marks: list[Mark]) -> Result | None
 def _next(worker: PodWorker, actions: Actions) -> Iterator[str]:
     deadline = termination.deadline(worker.pod, worker.start_time)
     if actions.wake_at is not None:
-        yield f"Next: {', '.join(held.name for held in actions.held)} at {clock(actions.wake_at)} (`podrun retry` now)."
+        names = ", ".join(held.name for held in actions.held)
+        yield f"Next: {names} is tried again at {clock(actions.wake_at)} (`podrun retry` does so now)."
     elif any(failure.reason != "CrashLoopBackOff" for failure in worker.failures.values()):
-        yield "Next: what could not be started is tried again by itself, within ten seconds (`podrun retry` now)."
+        yield "Next: what could not be started is tried again by itself, within ten seconds (`podrun retry` does so now)."
     elif actions.idle:
         yield "Next: nothing, until a container ends, a probe's verdict changes, or somebody changes the pod."
     if deadline is not None:

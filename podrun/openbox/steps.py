@@ -75,12 +75,17 @@ def timeline_of(uid: str, namespace: str, name: str, marks: Marks) -> Object:
         "name": name,
         "uid": uid,
         "ended": marks.ended,
-        "adopted": any(name == "begun" and detail for _, name, detail in marks),
+        "adopted": any(name == "begun" and detail[0] for _, name, detail in marks),
         "zero": zero,
         "dropped": marks.lost,
         "milestones": _milestones(steps, zero),
         "steps": shown,
     }
+
+
+def name_in(marks: Iterable[Mark]) -> tuple[str, str]:
+    """(namespace, name) of the pod that the marks are of, ("", "") where no worker has begun."""
+    return next(((detail[1], detail[2]) for _, name, detail in marks if name == "begun"), ("", ""))
 
 
 def steps_of(marks: Iterable[Mark]) -> list[Step]:
@@ -210,8 +215,8 @@ def _signal(at: int, detail: tuple[str, str]) -> list[Step]:
     return [Step(at, lane_of(container), "signal", name)]
 
 
-def _begun(at: int, adopted: bool) -> list[Step]:
-    name = "taken over from the podrund before" if adopted else "its worker begins"
+def _begun(at: int, detail: tuple[bool, str, str]) -> list[Step]:
+    name = "taken over from the podrund before" if detail[0] else "its worker begins"
     return [Step(at, POD, "decision", name)]
 
 

@@ -237,7 +237,7 @@ class PodWorker:
 
     async def run(self) -> None:
         """Live until nothing of the pod is left. Whatever goes wrong is logged, and tried again later."""
-        marks.note(self.pod.uid, "begun", self._adopted)
+        marks.note(self.pod.uid, "begun", (self._adopted, *self.pod.key))
         while self.stage is not Stage.GONE:
             self._awake.clear()
             try:
