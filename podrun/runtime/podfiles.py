@@ -23,7 +23,10 @@ def hosts(config: SandboxConfig, addresses: Sequence[str], host_file: str) -> st
     """/etc/hosts. `host_file` is the host's own, which a pod on the host's network keeps."""
     if config.host_network:
         return _MANAGED_HOST_NETWORK + host_file + _aliases(config)
-    names = config.hostname if not config.domain else f"{config.hostname}.{config.domain}\t{config.hostname}"
+    names = config.hostname
+    if config.domain:  # where the hostname is the whole name already (setHostnameAsFQDN), the short one is in it
+        short = config.hostname.removesuffix(f".{config.domain}")
+        names = f"{short}.{config.domain}\t{short}"
     return _MANAGED + _LOCAL + "".join(f"{address}\t{names}\n" for address in addresses) + _aliases(config)
 
 

@@ -50,11 +50,12 @@ def _open_tree(mount: Mount, container: str) -> int:
             return mounts.open_tree(str(mount.source))
         except KernelError as error:
             raise ConfigFailed(f"{mount.source}: {error.strerror}, which volumeMount {mount.target} needs") from None
-    what = "create subPath directory" if mount.create_sub_path else "prepare subPath"
+    missing = mount.create_sub_path and not os.path.exists(mount.source / mount.sub_path)
+    what = "create subPath directory" if missing else "prepare subPath"
     try:
         top = os.open(mount.source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            if mount.create_sub_path:
+            if missing:
                 _make(top, mount.sub_path)
             what = "prepare subPath"
             return _copy(top, mount.sub_path)

@@ -1,5 +1,6 @@
 """The pod's files of /etc, byte for byte (reference: recordings/hostname-and-hosts.json)."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,11 @@ def _config(**fields: object) -> SandboxConfig:
             _config(domain="sub.ns.svc.cluster.local", host_aliases=(("192.0.2.1", ("one", "two")),)),
             f"# Kubernetes-managed hosts file.\n{LOCAL}10.244.0.5\th1.sub.ns.svc.cluster.local\th1\n"
             "\n# Entries added by HostAliases.\n192.0.2.1\tone\ttwo\n",
+        ),
+        (
+            "a pod whose hostname is its whole name still has the short one beside it",
+            replace(_config(domain="sub.ns.svc.cluster.local"), hostname="h1.sub.ns.svc.cluster.local"),
+            f"# Kubernetes-managed hosts file.\n{LOCAL}10.244.0.5\th1.sub.ns.svc.cluster.local\th1\n",
         ),
         (
             "a pod on the host's network keeps the host's file",
