@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
+from podrun.openbox.steps import EXEC
+
 Object = dict[str, Any]
 
 QUIET = 500_000
@@ -60,6 +62,7 @@ def _folded(steps: Iterable[Object]) -> list[Object]:
     made: list[Object] = []
     open_runs: dict[str, Object] = {}
     probes: dict[tuple[str, str], Object] = {}
+    """The last of those that repeat themselves: probes, and what they execute."""
     for step in steps:
         lane, kind = step["lane"], step["kind"]
         if kind in _FOLDED:
@@ -72,10 +75,13 @@ def _folded(steps: Iterable[Object]) -> list[Object]:
             made.append(run)
             continue
         open_runs.pop(lane, None)
-        if kind == "probe":
+        if kind == "probe" or step["name"] == EXEC:
             key = (lane, step["name"])
             before = probes.get(key)
-            probes = {other: each for other, each in probes.items() if other[0] != lane or other == key}
+            if kind == "probe":  # another verdict begins anew
+                probes = {
+                    other: each for other, each in probes.items() if other[0] != lane or other in (key, (lane, EXEC))
+                }
             if before is not None and before["detail"] == step["detail"]:
                 before["times"] += 1
                 before["until"] = step["at"]
@@ -93,7 +99,8 @@ def _named(step: Object) -> Object:
         shown = f"{names[0]} and {len(names) - 1} more"
         return {**step, "name": shown, "detail": ", ".join(names[1:])}
     if step.get("times", 1) > 1:
-        return {**step, "name": f"{step['name']} x{step['times']}", "detail": f"until {_time(step['until'])}"}
+        detail = f"until {_time(step['until'])}; {step['detail']}".rstrip("; ")
+        return {**step, "name": f"{step['name']} x{step['times']}", "detail": detail}
     return step
 
 

@@ -195,7 +195,7 @@ def _next(worker: PodWorker, actions: Actions) -> Iterator[str]:
         names = ", ".join(held.name for held in actions.held)
         yield f"Next: {names} is tried again at {clock(actions.wake_at)} (`podrun retry` does so now)."
     elif any(failure.reason != "CrashLoopBackOff" for failure in worker.failures.values()):
-        yield "Next: what could not be started is tried again by itself, within ten seconds (`podrun retry` does so now)."
+        yield "Next: what could not be started is tried again within ten seconds (`podrun retry` does so now)."
     elif actions.idle:
         yield "Next: nothing, until a container ends, a probe's verdict changes, or somebody changes the pod."
     if deadline is not None:

@@ -23,6 +23,8 @@ Object = dict[str, Any]
 Timings = Sequence[tuple[str, int]]
 
 API, POD, SANDBOX = "api", "pod", "sandbox"
+EXEC = "exec beside it"
+"""A probe's command, or somebody's."""
 _KINDS = (
     ("enter cgroups", "cgroup"),
     ("join namespaces", "namespace"),
@@ -187,7 +189,7 @@ def _container(at: int, detail: tuple[int, float, Timings, str, Sequence[str]]) 
 
 def _exec(at: int, detail: tuple[int, float, Timings, str, Sequence[str]]) -> list[Step]:
     asked, _, _, name, argv = detail
-    return [Step(asked, lane_of(name), "process", "exec beside it", at - asked, " ".join(argv)[:200])]
+    return [Step(asked, lane_of(name), "process", EXEC, at - asked, " ".join(argv)[:200])]
 
 
 def _spawned(at: int, lane: str, what: str, asked: int, started: float, timings: Timings) -> list[Step]:
