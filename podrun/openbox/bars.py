@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
-from podrun.openbox.steps import EXEC
+from podrun.openbox.names import EXEC
 
 Object = dict[str, Any]
 
@@ -79,9 +79,8 @@ def _folded(steps: Iterable[Object]) -> list[Object]:
             key = (lane, step["name"])
             before = probes.get(key)
             if kind == "probe":  # another verdict begins anew
-                probes = {
-                    other: each for other, each in probes.items() if other[0] != lane or other in (key, (lane, EXEC))
-                }
+                kept = (key, (lane, EXEC))
+                probes = {other: each for other, each in probes.items() if other[0] != lane or other in kept}
             if before is not None and before["detail"] == step["detail"]:
                 before["times"] += 1
                 before["until"] = step["at"]

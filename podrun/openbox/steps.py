@@ -15,6 +15,7 @@ from typing import Any
 
 from podrun.lifecycle.actions import Actions
 from podrun.lifecycle.probes import Result
+from podrun.openbox.names import EXEC
 from podrun.openbox.sentences import summary, tell
 from podrun.runtime.model import ContainerStatus
 from podrun.timeline.marks import Mark, Marks
@@ -23,8 +24,6 @@ Object = dict[str, Any]
 Timings = Sequence[tuple[str, int]]
 
 API, POD, SANDBOX = "api", "pod", "sandbox"
-EXEC = "exec beside it"
-"""A probe's command, or somebody's."""
 _KINDS = (
     ("enter cgroups", "cgroup"),
     ("join namespaces", "namespace"),
