@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -12,10 +13,13 @@ from podrun.api.admission import Lookups, admit_pod, admit_pod_update
 from podrun.api.errors import forbidden
 from podrun.api.kinds import Kind
 from podrun.api.pod import Pod
+from podrun.api.podsecurity.admission import FINE, Verdict, judge_namespace, judge_pod, judge_template
 from podrun.lifecycle.admission import resize_refusal
 from podrun.store.store import Store
 
 Object = dict[str, Any]
+
+log = logging.getLogger(__name__)
 
 ACCOUNT_SECONDS = 1.0
 """How long a pod waits for its namespace's first account (the ServiceAccount plugin: ten looks, 100 ms apart)."""
@@ -56,6 +60,30 @@ def admit_update(store: Store, kind: Kind, new: Object, old: Object, subresource
     if kind.resource == "pods" and subresource == "resize":
         _admit_resize(store, new)
     return new
+
+
+def check_pod_security(store: Store, kind: Kind, new: Object, old: Object | None, subresource: str) -> tuple[str, ...]:
+    """The plugin PodSecurity, asked once the object is known to be valid: warnings; raises Forbidden or Invalid."""
+    verdict = _pod_security(store, kind, new, old, subresource)
+    if verdict.audit:
+        log.info("audit: %s %s/%s %s", kind.resource, *map(new["metadata"].get, ("namespace", "name")), verdict.audit)
+    if verdict.refusal is not None:
+        raise verdict.refusal
+    return verdict.warnings
+
+
+def _pod_security(store: Store, kind: Kind, new: Object, old: Object | None, subresource: str) -> Verdict:
+    metadata = new["metadata"]
+    if kind.resource == "namespaces" and not subresource:
+        return judge_namespace(new, old, store.list("pods", metadata["name"]) if old else ())
+    if kind.resource not in ("pods", "podtemplates") or subresource == "status":
+        return FINE
+    namespace = store.get("namespaces", "", metadata["namespace"])
+    if namespace is None:
+        return FINE
+    if kind.resource == "pods":
+        return judge_pod(new, old, namespace)
+    return judge_template(new.get("template") or {}, namespace)
 
 
 def _admit_resize(store: Store, pod: Object) -> None:

@@ -1,7 +1,7 @@
 """From an object that a client sends to the object that is stored: completed, defaulted, admitted, validated.
 
-    create:  decoded -> metadata, defaults -> managed fields -> admission -> strategy -> validation -> store
-    update:  decoded -> preconditions, defaults -> managed fields -> strategy -> metadata -> validation -> store
+    create:  decoded -> metadata, defaults -> managed fields -> admission -> strategy -> validation -> Pod Security
+    update:  decoded -> preconditions, defaults -> managed fields -> strategy -> validation -> Pod Security
 
 The order is Kubernetes', and so is which refusal a client sees when several things are wrong. Nothing here waits: an
 update is decided inside the store's write, against the latest state, and cannot lose a race.
@@ -94,6 +94,7 @@ class Registry:
         obj, warnings = validation.prepare_create(kind.kind, self.strategy(kind).create(obj))
         self._refuse_invalid(kind, obj, validation.validate_create(kind.kind, obj))
         call.warnings += [*warnings, *validation.warnings(kind.kind, obj)]
+        call.warnings += admission.check_pod_security(self.store, kind, obj, None, "")
         return obj
 
     def check_namespace(self, call: Call, name: str) -> None:
@@ -136,6 +137,7 @@ class Registry:
         new = validation.without_disabled_fields(kind.kind, prepare(new, old))
         self._refuse_invalid(kind, new, validation.validate_update(kind.kind, new, old, subresource))
         call.warnings += validation.warnings(kind.kind, new, old)
+        call.warnings += admission.check_pod_security(self.store, kind, new, old, subresource)
         return managedfields.keep_times(new, old)
 
     def decision(self, kind: Kind, new: Object) -> Decision:
