@@ -304,6 +304,8 @@ class _Daemon:
         if former is None and hasattr(self, "spawner"):
             return self.spawner
         layout = self.layout
+        if former is not None:
+            former = self.spawner  # which may be one that was lost before the runtime had it
         self.spawner = await SpawnerClient.start(layout.spawner_run, visible=[layout.state, layout.run], former=former)
         if former is not None or SUCCESSOR in os.environ:
             await self._supervise()

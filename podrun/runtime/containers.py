@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from podrun.cgroups.ending import end
-from podrun.kernel import mounts, signals
+from podrun.kernel import mounts, processes, signals
 from podrun.runtime import container_plan
 from podrun.runtime.container import Container
 from podrun.runtime.container_plan import POD_FILES, Place, Volume
@@ -148,7 +148,7 @@ class Containers:
             raise StartFailed(f"container {container.status.id} is {container.status.state.value}, not created")
         container.starting = True
         try:
-            await self._begin(container)
+            await self._begin_surely(container)
         except (OSError, ValueError, SpawnerError, SpawnerLost, NotFound, CreateFailed) as error:
             failure = _start_failure(error)
             await self._note_failed_start(container, failure)
@@ -159,6 +159,18 @@ class Containers:
         self._host.tell(self._event("container-started", container))
         if container.early_exit is not None:
             self._note_exit(container, container.early_exit)
+
+    async def _begin_surely(self, container: Container) -> None:
+        """A start whose spawner is lost meanwhile is the next one's, unless that one knows the process already."""
+        while True:
+            joined = self._host.joined
+            try:
+                await self._begin(container)
+                return
+            except SpawnerLost:
+                await self._host.another_spawner(joined)
+                if container.running or container.early_exit is not None:
+                    return
 
     async def _begin(self, container: Container) -> None:
         status, config = container.status, container.config
@@ -337,7 +349,7 @@ class Containers:
             marks.note(container.status.pod_uid, "signal", (container.config.name, "SIGKILL"))
             container.group.kill()
             # Where a cgroup cannot kill, or the process left it (a privileged one may), the spawner reaches it.
-            await self._host.kill(container.status.id)
+            await self._host.kill(container.status.id, container.pidfd)
             await container.ended.wait()
 
     async def signal(self, container: Container, name: str) -> None:
@@ -347,8 +359,12 @@ class Containers:
         except ValueError as error:
             raise CreateFailed(str(error)) from None
         marks.note(container.status.pod_uid, "signal", (container.config.name, name))
-        with contextlib.suppress(SpawnerError):
+        try:
             await self._host.spawner.signal(container.status.id, number)
+        except SpawnerLost:  # podrund has a descriptor of the process too
+            if container.running:
+                with contextlib.suppress(OSError):
+                    processes.send_signal(container.pidfd, number)
 
     async def remove(self, container: Container) -> None:
         """Kill it if it runs; its writable layer and record go."""

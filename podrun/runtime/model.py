@@ -211,9 +211,12 @@ class ContainerStatus:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something happened to a sandbox or container; read its status anew."""
+    """Something happened to a sandbox or container; read its status anew.
 
-    kind: Literal["container-started", "container-exited", "sandbox-exited", "oom"]
+    `spawner-replaced` is about every pod: what failed for want of a spawner may be tried again.
+    """
+
+    kind: Literal["container-started", "container-exited", "sandbox-exited", "oom", "spawner-replaced"]
     pod_uid: str
     sandbox_id: str
     container_id: str = ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -38,7 +39,16 @@ from podrun.runtime.sessions import AttachSession, ExecSession
 from podrun.runtime.streams import Streams
 from podrun.spawner.client import SpawnerClient, SpawnerError
 from podrun.spawner.protocol import Exit, Exited, Living
-from podrun.spawner.start import SpawnerLost
+from podrun.spawner.start import SpawnerFailed, SpawnerLost
+
+log = logging.getLogger(__name__)
+
+_ATTEMPTS = 20
+"""Spawners that are begun in place of one that was lost, before it is given up."""
+_PATIENCE = 10.0
+"""Seconds that the end of podrund waits for what goes on in the background."""
+_PAUSE = 0.1
+"""Seconds longer before each of these attempts than before the one before."""
 
 
 class Runtime:
@@ -161,19 +171,44 @@ class Runtime:
             await asyncio.shield(self._host.spawner.lost)
             self._streams.lose_all()
             try:
-                self._host.spawner = await self._connect(self._host.spawner)
-            except SpawnerLost as error:
+                await self._replace_spawner()
+            except Exception as error:  # without a spawner nothing can go on: podrund ends, saying why
+                self._host.rejoined(ever=False)
                 self.broken.set_exception(error)
                 return
-            with contextlib.suppress(SpawnerLost):  # lost as well: the next round begins another
-                await self._rejoin()
 
-    async def _rejoin(self) -> None:
+    async def _replace_spawner(self) -> None:
+        """Begin another one, and another where that is lost as well. Raises SpawnerFailed with its words."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                await self._rejoin(await self._connect(self._host.spawner))
+                return
+            except SpawnerFailed:
+                raise
+            except SpawnerLost as error:
+                log.warning("another spawner was lost at once: %s", error)
+                await asyncio.sleep(_PAUSE * attempt)
+        raise SpawnerLost(f"{_ATTEMPTS} spawners were lost one after another")
+
+    async def _rejoin(self, spawner: SpawnerClient) -> None:
         """After another spawner has begun: what we hold stays, what has gone with the old one is lost."""
-        living = await self._host.spawner.subscribe(self._on_exit)
+        living = await spawner.subscribe(self._on_exit)
+        self._host.spawner = spawner
+        held = {sandbox.record.id for sandbox in self._sandboxes.all()}
+        containers = {container.status.id: container for container in self._containers.all()}
+        for process in living.processes:
+            container = containers.get(process.id)
+            if container is not None and container.starting and not container.running:
+                # It was being started: the answer was lost, the process is not.
+                if (pidfd := await self._pidfd(process.id)) is not None:
+                    self._containers.adopt(process.id, process.pid, pidfd, process.started_at / 1e9)
+            elif container is None and process.id not in held:
+                await self._host.kill(process.id)
         for exited in living.exits:
             self._dispatch(exited)
         self._note_lost({process.id for process in living.processes} | {exited.id for exited in living.exits})
+        self._host.rejoined()
+        self._tell(Event("spawner-replaced", "", ""))
 
     async def settle(self) -> None:
         """Returns when nothing goes on in the background (acknowledgements, groups that are being removed)."""
@@ -185,8 +220,11 @@ class Runtime:
             self._watching.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watching
+        self._host.rejoined(ever=False)
         await self._streams.close()
-        await self._host.settle()
+        with contextlib.suppress(TimeoutError):  # without a spawner some ends are never told
+            async with asyncio.timeout(_PATIENCE):
+                await self._host.settle()
         self._containers.close()
         self._sandboxes.close()
         self._network.close()

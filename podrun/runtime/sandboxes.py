@@ -200,7 +200,7 @@ class Sandboxes:
 
     async def _end_pause(self, sandbox: Sandbox) -> None:
         if sandbox.ready:
-            await self._host.kill(sandbox.record.id)
+            await self._host.kill(sandbox.record.id, sandbox.pidfd)
             await sandbox.ended.wait()
 
     async def _release(self, config: SandboxConfig) -> None:

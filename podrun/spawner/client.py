@@ -102,11 +102,18 @@ class SpawnerClient:
         and nothing else of the host's files. `former` is the client whose spawner was lost: what it kept of the living
         processes is handed to the new spawner. Raises SpawnerLost with the spawner's own words when it cannot begin.
         """
-        with contextlib.suppress(SpawnerLost):
-            return cls(await Connection.open(directory), _taken_from(former))
-        await begin(directory, visible)
-        client = cls(await Connection.open(directory), _taken_from(former))
-        await client._give_back()
+        try:
+            connection = await Connection.open(directory)
+        except SpawnerLost:
+            await begin(directory, visible)
+            connection = await Connection.open(directory)
+        client = cls(connection, _taken_from(former))
+        try:
+            await client._give_back()
+        except SpawnerLost:  # this one too: whoever tries again has the reserve
+            if former is not None:
+                former._reserve = client._reserve
+            raise
         return client
 
     async def spawn(self, request: Spawn, descriptors: Sequence[int] = ()) -> Started:

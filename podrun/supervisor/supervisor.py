@@ -174,7 +174,10 @@ class Supervisor:
         return obj if obj is not None and obj["metadata"]["uid"] == worker.pod.uid else None
 
     def _on_runtime(self, event: Event) -> None:
-        if worker := self._workers.get(event.pod_uid):
+        if event.kind == "spawner-replaced":
+            for each in self._workers.values():
+                each.wake()
+        elif worker := self._workers.get(event.pod_uid):
             worker.wake()
 
     def _on_source(self, event: WatchEvent) -> None:

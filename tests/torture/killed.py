@@ -62,7 +62,8 @@ class Stage:
         """Everything goes, and nothing is left."""
         self.onlooker.stop()
         self.podrun.delete_pods()
-        assert self.podrun.leaks() == {}
+        left = self.podrun.leaks()
+        assert not left, left
 
 
 @contextlib.contextmanager
