@@ -12,7 +12,19 @@ from pathlib import Path
 
 from podrun.cgroups.hierarchy import Hierarchies
 from podrun.kernel.flags import MountAttr, MountFlags
-from podrun.spawner.plan import Bind, Detached, Device, Directory, File, Mask, Mount, ReadOnly, Step, Symlink
+from podrun.spawner.plan import (
+    Attributes,
+    Bind,
+    Detached,
+    Device,
+    Directory,
+    File,
+    Mask,
+    Mount,
+    ReadOnly,
+    Step,
+    Symlink,
+)
 
 _NOSUID, _NODEV, _NOEXEC = MountFlags.NOSUID, MountFlags.NODEV, MountFlags.NOEXEC
 _RDONLY, _STRICTATIME = MountFlags.RDONLY, MountFlags.STRICTATIME
@@ -104,6 +116,8 @@ def cgroup_view(machine: Hierarchies, *, privileged: bool) -> list[Step]:
     for name in names:
         steps.append(Mount("cgroup", f"/sys/fs/cgroup/{name}", flags, name, source="cgroup"))
         steps += [Symlink(f"/sys/fs/cgroup/{part}", name) for part in name.split(",") if part != name]
+    if not privileged:
+        steps.append(Attributes("/sys/fs/cgroup", MountAttr.RDONLY))
     return steps
 
 
