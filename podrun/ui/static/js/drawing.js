@@ -1,7 +1,7 @@
 // The pod as a house: what all of it shares above, a room for each container, the shelf of volumes below, and pause
 // as the ground. Drawn anew from each picture that podrund sends; what stays keeps its element, so that it can move.
 
-import { containersOf } from "./pod.js";
+import { containersOf, stateOf } from "./pod.js";
 import { bytes } from "./format.js";
 import { h, keyed, mark, s, say, visible } from "./dom.js";
 import { Line } from "./live.js";
@@ -16,6 +16,9 @@ const RAILS = {
   uts: ["hostname", ""],
   pid: ["processes", "everybody sees everybody"],
 };
+
+// How many rooms stand beside each other, by how many there are; else three.
+const COLUMNS = { 0: 1, 1: 1, 2: 2, 4: 2 };
 
 /** Show the drawing in `panel`; gives {end, pod}. */
 export function showDrawing(panel, context) {
@@ -32,11 +35,12 @@ class Drawing {
     this.address = h("b", { class: "mono" });
     this.cgroup = h("span", { class: "quiet mono cgroup" });
     this.rails = h("div", { class: "rails" });
+    this.past = h("p", { class: "past", "aria-label": "Init containers" });
     this.rooms = h("div", { class: "rooms" });
     this.shelf = h("div", { class: "shelf" });
     this.pause = h("p", { class: "ground" });
     this.wires = s("svg", { class: "wires", "aria-hidden": "true" });
-    this.house = h("div", { class: "house" }, this.wires, h("p", { class: "roof" }, this.address, this.cgroup), this.rails, this.rooms, this.shelf, this.pause);
+    this.house = h("div", { class: "house" }, this.wires, h("p", { class: "roof" }, this.address, this.cgroup), this.rails, this.past, this.rooms, this.shelf, this.pause);
     this.news = new News();
     this.matrix = matrix();
     panel.append(h("div", { class: "open-box" }, this.house, h("aside", { class: "beside" }, this.news.element, this.matrix.element)));
@@ -55,6 +59,7 @@ class Drawing {
   #seen({ type, anatomy, at }) {
     this.house.classList.toggle("gone", type === "gone");
     if (type !== "anatomy") return;
+    for (const one of anatomy.containers) one.processes = one.processes.filter((process) => process.inner_pid !== 0); // had just ended
     this.news.compare(this.#anatomy, anatomy, at);
     this.#anatomy = anatomy;
     this.at = at;
@@ -71,9 +76,13 @@ class Drawing {
     say(this.address, anatomy.addresses.join(", ") || "no address yet");
     say(this.cgroup, anatomy.cgroup);
     this.#drawRails(anatomy, tints);
-    const rooms = containersOf(pod).map((declared) => ({ ...declared, real: running.get(declared.name) ?? null, at: this.at }));
+    const everyone = containersOf(pod).map((declared) => ({ ...declared, real: running.get(declared.name) ?? null, at: this.at }));
+    const inPassing = (one) => one.kind === "init" && one.real === null;
+    keyed(this.past, everyone.filter(inPassing), (one) => one.name, visitor);
+    this.past.hidden = this.past.childElementCount === 0;
+    const rooms = everyone.filter((one) => !inPassing(one));
     keyed(this.rooms, rooms, (one) => one.name, (one) => room(one, this.context));
-    this.rooms.style.setProperty("--count", String(rooms.filter((one) => one.real).length || 1));
+    this.rooms.style.setProperty("--columns", String(COLUMNS[rooms.length] ?? 3));
     keyed(this.shelf, anatomy.volumes, (one) => one.name, (one) => volume(one));
     for (const element of this.shelf.children) element.tint?.(tints);
     this.shelf.hidden = anatomy.volumes.length === 0;
@@ -132,8 +141,27 @@ function volume(one) {
     say(size, now.bytes === undefined || now.bytes === null ? "" : bytes(now.bytes));
   };
   element.tint = (tints) => {
-    keyed(places, element.targets, ([container, path]) => `${container} ${path}`, ([container, path]) => h("li", { class: `tint-${tints.get(container) ?? 0}` }, h("i", { class: "dot" }), h("span", { class: "mono" }, visible(path)), h("span", { class: "quiet" }, ` in ${visible(container)}`)));
+    const paths = Map.groupBy(element.targets, ([, path]) => path);
+    keyed(places, [...paths], ([path, users]) => `${path} ${users}`, ([path, users]) => place(path, users.map(([name]) => name), tints));
     mark(element, "data-shared", element.targets.length > 1);
+  };
+  return element;
+}
+
+/** Where some containers have a volume: a dot for each, and their names. */
+function place(path, names, tints) {
+  const dots = names.map((name) => h("i", { class: `dot tint-${tints.get(name) ?? 0}` }));
+  return h("li", {}, h("span", { class: "dots" }, dots), h("span", { class: "mono" }, visible(path)), h("span", { class: "quiet" }, visible(names.join(", "))));
+}
+
+/** An init container that does not run: it has been, or is still to come. */
+function visitor(first) {
+  const words = h("span", {});
+  const element = h("span", { class: `visitor tint-${first.tint}` }, h("i", { class: "dot" }), h("b", {}, visible(first.name)), " ", words);
+  element.update = (now) => {
+    const { word, tone, detail } = stateOf(now.status);
+    say(words, visible(`${word}${tone === "done" ? "" : ` ${detail}`}`));
+    mark(words, "data-tone", tone);
   };
   return element;
 }

@@ -2,15 +2,17 @@
 
 import { h, keyed, mark, say, visible } from "./dom.js";
 import { since } from "./format.js";
+import { containersOf } from "./pod.js";
 import { Watched } from "./live.js";
 
 export function showEvents(panel, { namespace, name }) {
   let events = [];
+  let tints = new Map();
   const rows = h("ol", { class: "events", "aria-label": "Events" });
   const note = h("p", { class: "quiet" }, "…");
   panel.append(rows, note);
   const draw = () => {
-    keyed(rows, events, (one) => one.metadata.uid, row);
+    keyed(rows, events, (one) => one.metadata.uid, (one) => row(one, tints));
     say(note, events.length ? "" : "Nothing has been told of this pod. Events are kept for an hour.");
   };
   const query = { fieldSelector: `involvedObject.name=${name},involvedObject.kind=Pod` };
@@ -20,6 +22,9 @@ export function showEvents(panel, { namespace, name }) {
   });
   const ticking = setInterval(draw, 1000);
   return {
+    pod(pod) {
+      tints = new Map(containersOf(pod).map((one) => [one.name, one.tint]));
+    },
     end() {
       clearInterval(ticking);
       watched.end();
@@ -29,11 +34,16 @@ export function showEvents(panel, { namespace, name }) {
 
 const timeOf = (event) => event.lastTimestamp ?? event.eventTime ?? event.metadata.creationTimestamp ?? "";
 
-function row(first) {
+/** The container that an event is about (spec.containers{web}); "" for the pod. */
+const aboutOf = (event) => /\{(.+)\}$/.exec(event.involvedObject?.fieldPath ?? "")?.[1] ?? "";
+
+function row(first, tints) {
+  const about = aboutOf(first);
+  const whom = h("span", { class: `tint-${tints.get(about) ?? 0}` }, about ? [h("i", { class: "dot" }), visible(about)] : null);
   const time = h("time", { class: "quiet number" });
   const count = h("span", { class: "quiet" });
   const message = h("span", {});
-  const element = h("li", { class: "arriving" }, time, h("b", {}, visible(first.reason ?? "")), message, count);
+  const element = h("li", { class: "arriving" }, time, h("b", {}, visible(first.reason ?? "")), whom, message, count);
   mark(element, "data-tone", first.type === "Warning" ? "bad" : "good");
   element.update = (now) => {
     say(time, since(timeOf(now)));

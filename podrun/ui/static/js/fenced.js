@@ -2,13 +2,16 @@
 // refuses, rightly: they are markup made at run time. Here it gets a document in which the same assignments go to a
 // constructed style sheet and to the elements' style objects, which scripts may always set.
 
-/** {document, end()}: what to give to Terminal as `documentOverride`. */
+/**
+ * {document, within(act), end()}: `document` is what to give to Terminal as `documentOverride`; its `open` is to be
+ * called within `within`, since one part of it takes the page's own document all the same.
+ */
 export function fencedDocument() {
   const sheets = new Set();
   const createElement = (name) => {
+    if (name === "style") return standIn(sheets);
     const element = document.createElement(name);
-    if (name === "style") routeRules(element, sheets);
-    else if (name === "span") routeStyle(element);
+    if (name === "span") routeStyle(element);
     return element;
   };
   const fenced = new Proxy(document, {
@@ -19,17 +22,28 @@ export function fencedDocument() {
     },
     set: (target, property, value) => Reflect.set(target, property, value, target),
   });
+  const within = (act) => {
+    document.createElement = (name, ...rest) => (name === "style" ? standIn(sheets) : Document.prototype.createElement.call(document, name, ...rest));
+    try {
+      act();
+    } finally {
+      delete document.createElement;
+    }
+  };
   const end = () => {
     document.adoptedStyleSheets = document.adoptedStyleSheets.filter((sheet) => !sheets.has(sheet));
   };
-  return { document: fenced, end };
+  return { document: fenced, within, end };
 }
 
-function routeRules(element, sheets) {
+/** In place of a <style>, whose mere insertion is refused: an element without a look, whose text becomes a sheet's. */
+function standIn(sheets) {
   const sheet = new CSSStyleSheet();
   sheets.add(sheet);
   document.adoptedStyleSheets = [...document.adoptedStyleSheets, sheet];
+  const element = document.createElement("template");
   Object.defineProperty(element, "textContent", { get: () => "", set: (rules) => sheet.replaceSync(rules) });
+  return element;
 }
 
 function routeStyle(element) {

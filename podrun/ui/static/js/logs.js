@@ -42,6 +42,7 @@ class Logs {
   pod(pod) {
     this.#pod = pod;
     const all = containersOf(pod);
+    this.lines.classList.toggle("several", all.length > 1);
     keyed(this.choices, all, (one) => one.name, (one) => this.#choice(one));
     for (const one of all) {
       const current = one.status.state ?? {};
@@ -93,15 +94,24 @@ class Logs {
     const fresh = this.#waiting.splice(0).slice(-KEPT);
     fresh.sort((a, b) => (a.time < b.time ? -1 : a.time > b.time ? 1 : 0));
     const made = fresh.map((one) => {
-      const line = h("li", { class: `tint-${one.tint}`, title: one.name }, h("time", { class: "quiet" }, visible(one.time.slice(11, 23))), h("span", {}, one.text === "" ? " " : pieces(one.text).map(({ text, look }) => (look ? h("span", { class: look }, shown(text)) : shown(text)))));
+      const line = h("li", { class: `tint-${one.tint}`, title: one.name }, h("time", { class: "quiet" }, visible(one.time.slice(11, 23))), h("b", {}, visible(one.name)), h("span", {}, one.text === "" ? " " : pieces(one.text).map(({ text, look }) => (look ? h("span", { class: look }, shown(text)) : shown(text)))));
       line.container = one.name;
+      line.written = one.time;
       this.#show(line);
       return line;
     });
-    this.lines.append(...made);
+    for (const line of made) this.#place(line);
     while (this.lines.childElementCount > KEPT) this.lines.firstElementChild.remove();
     this.note.hidden = this.lines.childElementCount > 0;
     this.#toTheEnd();
+  }
+
+  /** Where its time belongs: the logs of several containers come one after another at first. */
+  #place(line) {
+    let before = this.lines.lastElementChild;
+    while (before && before.written > line.written) before = before.previousElementSibling;
+    if (before) before.after(line);
+    else this.lines.prepend(line);
   }
 
   #show(line) {

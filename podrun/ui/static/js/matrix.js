@@ -12,6 +12,8 @@ const KINDS = [
   ["user", "users"],
 ];
 
+const FEW = 3; // columns in which a whole number has room
+
 /** {element, draw(anatomy, tints)}. */
 export function matrix() {
   const table = h("table", { class: "matrix" });
@@ -38,7 +40,8 @@ function cells(kind, people, namespaces, tints) {
     while (end < people.length && row && of(people[end])?.inode === row.inode) end += 1;
     const alone = row && row.members.length === 1;
     const look = !row ? "none" : row.host ? "host" : alone ? `alone tint-${tints.get(people[at]) ?? 0}` : "shared";
-    const text = !row ? "–" : row.host ? "the machine's own" : String(row.inode);
+    const wide = end - at > 1 || people.length <= FEW;
+    const text = !row ? "–" : row.host ? (wide ? "the machine's own" : "machine's") : wide ? String(row.inode) : `…${String(row.inode).slice(-5)}`;
     found.push(h("td", { colspan: end - at, class: look, title: row ? `${kind}:[${row.inode}]: ${row.members.join(", ")}` : null }, h("span", { class: "mono" }, text)));
     at = end;
   }

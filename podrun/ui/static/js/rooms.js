@@ -6,6 +6,8 @@ import { stateOf } from "./pod.js";
 
 const OWN = { pid: "processes", mnt: "mounts", cgroup: "cgroup", net: "network", ipc: "IPC", uts: "hostname", user: "users" };
 const MEMORY_POINTS = 60;
+const REMEMBERED = 12; // pictures
+const GAP = 3;
 
 /** The element of a container: `update({name, kind, tint, image, status, real, at})`; `real` is null where none runs. */
 export function room(first, { actions, go }) {
@@ -35,6 +37,7 @@ export function room(first, { actions, go }) {
     own,
     buttons,
   );
+  const reserve = steadyHeight(tree);
   let restarts = null;
   element.update = ({ status, real, at }) => {
     const { word, tone, since, detail } = stateOf(status);
@@ -55,11 +58,22 @@ export function room(first, { actions, go }) {
     const processes = treeOf(real?.processes ?? []);
     keyed(tree, processes, (one) => one.pid, process, leave);
     tree.hidden = tree.childElementCount === 0;
+    reserve();
     meter.update(real, at);
     say(own, real ? ownWords(real) : "");
     buttons.hidden = real === null;
   };
   return element;
+}
+
+/** Keep the room that a list had a moment ago, so that what comes and goes every second moves nothing else. */
+function steadyHeight(list) {
+  let heights = [];
+  return () => {
+    const height = [...list.children].filter((one) => !one.leaving).reduce((sum, one) => sum + one.offsetHeight + GAP, 0);
+    heights = [...heights, height].slice(-REMEMBERED);
+    list.style.minHeight = `${Math.max(...heights)}px`;
+  };
 }
 
 /** Processes in the order of a tree, each with its depth: children after their parent where parents are known. */

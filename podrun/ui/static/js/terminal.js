@@ -35,7 +35,7 @@ class Shell {
     this.terminal = new Terminal({ documentOverride: this.fenced.document, fontFamily: font(), fontSize: 13, lineHeight: 1.25, cursorBlink: false, scrollback: 5000, theme: palette(), screenReaderMode: true });
     this.fit = new FitAddon();
     this.terminal.loadAddon(this.fit);
-    this.terminal.open(this.screen);
+    this.fenced.within(() => this.terminal.open(this.screen));
     this.terminal.attachCustomKeyEventHandler((event) => this.#key(event));
     this.terminal.onData((data) => this.#send(STDIN, this.#input.encode(data)));
     this.terminal.onBinary((data) => this.#send(STDIN, Uint8Array.from(data, (letter) => letter.charCodeAt(0))));

@@ -6,7 +6,9 @@ import { h, mark, say, visible } from "./dom.js";
 import { micros } from "./format.js";
 
 const AGAIN_MILLISECONDS = 3000;
-const HIGHEST_STACK = 8;
+const HIGHEST_STACK = 5;
+const LATE = 0.8; // of the width: a label there stands to the left of its mark
+const LETTER = 0.0062; // of the width
 const SMALLEST = 200; // microseconds that the window never falls below
 const LISTED = 400;
 
@@ -34,7 +36,7 @@ class Timeline {
       h("div", { class: "bar-of-tools" }, this.presets, h("span", { class: "stretch" }), this.span),
       this.chart,
       this.note,
-      h("div", { class: "scrolls" }, h("table", { class: "steps" }, h("thead", {}, h("tr", {}, ["At", "Took", "Where", "What"].map((title) => h("th", { scope: "col" }, title)))), this.rows)),
+      h("div", { class: "step-list", tabindex: "0", "aria-label": "Steps" }, h("table", { class: "steps" }, h("thead", {}, h("tr", {}, ["At", "Took", "Where", "What"].map((title) => h("th", { scope: "col" }, title)))), this.rows)),
     );
     this.chart.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
     this.chart.addEventListener("keydown", (event) => this.#keys(event));
@@ -148,12 +150,15 @@ class Timeline {
       .filter(([, at]) => at >= from && at <= to)
       .sort((a, b) => a[1] - b[1]);
     const share = (at) => (at - from) / (to - from);
-    let edge = -1;
-    let row = 0;
+    const edges = [];
     const shown = marks.map(([name, at]) => {
-      row = share(at) < edge ? (row + 1) % 3 : 0;
-      edge = share(at) + 0.13;
-      return h("span", { class: "milestone", "data-late": share(at) > 0.8, vars: { "--at": String(share(at)), "--row": String(row) } }, h("b", {}, visible(name)), ` ${micros(at)}`);
+      const late = share(at) > LATE;
+      const room = (name.length + micros(at).length + 3) * LETTER;
+      const [left, right] = late ? [share(at) - room, share(at)] : [share(at), share(at) + room];
+      let row = [0, 1, 2].findIndex((each) => (edges[each] ?? -1) <= left);
+      if (row < 0) row = 2;
+      edges[row] = right;
+      return h("span", { class: "milestone", "data-late": late, vars: { "--at": String(share(at)), "--row": String(row) } }, h("b", {}, visible(name)), ` ${micros(at)}`);
     });
     return h("div", { class: "lane axis" }, h("span", { class: "lane-name" }), h("span", { class: "lane-field" }, shown));
   }
@@ -168,7 +173,7 @@ class Timeline {
       if (row < 0) row = Math.min(ends.length, HIGHEST_STACK - 1);
       ends[row] = Math.max(right, left + 0.006);
       const text = `${one.name}\n${micros(one.at)}, ${one.took ? `took ${micros(one.took)}` : "a moment"}${one.detail ? `\n${one.detail}` : ""}`;
-      return h("i", { class: `step ${one.kind}`, "data-moment": one.took === 0, title: visible(text.replaceAll("\n", " · ")), vars: { "--from": String(left), "--to": String(right), "--row": String(row) } });
+      return h("i", { class: "step", "data-kind": one.kind, "data-moment": one.took === 0, title: visible(text.replaceAll("\n", " · ")), vars: { "--from": String(left), "--to": String(right), "--row": String(row) } });
     });
     return h("div", { class: `lane ${this.#tintOf(lane)}`, vars: { "--rows": String(Math.max(ends.length, 1)) } }, h("span", { class: "lane-name" }, visible(nameOf(lane))), h("span", { class: "lane-field" }, bars));
   }

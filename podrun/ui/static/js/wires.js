@@ -5,6 +5,8 @@ import { s } from "./dom.js";
 
 const NARROW = 640;
 const SPREAD = 10;
+const INSET = 26;
+const GUTTER = 9;
 
 /** Draw into `svg` what `anatomy` says, at the places that the elements of `house` have now. */
 export function draw(svg, house, anatomy) {
@@ -25,17 +27,19 @@ export function draw(svg, house, anatomy) {
   svg.replaceChildren(...lines);
 }
 
-/** From each room in the first row up through the rails, with a knot at each that it is in. */
+/** From each room up through the rails, with a knot at each that it is in; from a lower row beside the upper rooms. */
 function* hooks(house, rooms, box) {
-  const rails = [...house.querySelectorAll(".rail")].map((element) => ({ box: box(element), members: element.members ?? [], type: element.dataset.rail }));
-  const top = Math.min(...[...rooms.values()].map((room) => room.box.top));
+  const rails = [...house.querySelectorAll(".rail")].map((element) => ({ box: box(element), members: element.members ?? [] }));
+  const first = Math.min(...[...rooms.values()].map((room) => room.box.top));
   for (const [name, room] of rooms) {
-    const mine = rails.filter((rail) => rail.members.includes(name));
-    if (!mine.length || room.box.top > top + 4) continue;
-    const x = room.box.left + 26;
-    const highest = Math.min(...mine.map((rail) => rail.box.top + rail.box.height / 2));
-    yield s("path", { class: `hook ${room.tint}`, d: `M${x} ${highest}V${room.box.top}` });
-    for (const rail of mine) yield s("circle", { class: `knot ${room.tint}`, cx: x, cy: rail.box.top + rail.box.height / 2, r: 4 });
+    const mine = rails.filter((rail) => rail.members.includes(name)).map((rail) => rail.box.top + rail.box.height / 2);
+    if (!mine.length) continue;
+    const { left, top } = room.box;
+    const below = top > first + 4;
+    const x = below ? left - GUTTER : left + INSET;
+    const end = below ? `V${top - INSET}Q${x} ${top - 8} ${x + INSET} ${top - 8}H${left + INSET}V${top}` : `V${top}`;
+    yield s("path", { class: `hook ${room.tint}`, d: `M${x} ${Math.min(...mine)}${end}` });
+    for (const y of mine) yield s("circle", { class: `knot ${room.tint}`, cx: x, cy: y, r: 4 });
   }
 }
 
