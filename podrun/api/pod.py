@@ -433,6 +433,12 @@ class ImageSource(View):
     pull_policy: str = "IfNotPresent"
 
 
+class ClaimSource(View):
+    """A claim on storage of a cluster, of which there is none here: only its name is told."""
+
+    claim_name: str
+
+
 class Volume(View):
     """A volume; `kind` is the key of its source on the wire ("emptyDir", "nfs"), also of one podrun has no view of."""
 
@@ -445,6 +451,7 @@ class Volume(View):
     downward_api: DownwardSource | None = Field(None, alias="downwardAPI")
     projected: ProjectedSource | None = None
     image: ImageSource | None = None
+    persistent_volume_claim: ClaimSource | None = None
 
     @model_validator(mode="before")
     @classmethod

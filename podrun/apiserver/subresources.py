@@ -14,6 +14,7 @@ from aiohttp import web
 
 from podrun.api import names, validation
 from podrun.api.defaults import apply_defaults
+from podrun.api.disruption import BY_EVICTION_API
 from podrun.api.errors import (
     ApiError,
     Cause,
@@ -45,7 +46,7 @@ from podrun.apiserver.streams.portforward import port_forward
 from podrun.apiserver.tokens import Bound, TokenSigner
 from podrun.apiserver.users import User
 from podrun.apiserver.writes import Writes
-from podrun.store.deleting import delete
+from podrun.store.deleting import disrupt
 
 Object = dict[str, Any]
 
@@ -184,7 +185,8 @@ class Subresources:
             raise bad_request("name in URL does not match name in Eviction object")
         options = checked_options(obj.get("deleteOptions") or {})
         if not call.dry_run and not options.dry_run:
-            await delete(self._store, KINDS["pods"], call.info.namespace, call.info.name, options, time.time())
+            key = (call.info.namespace, call.info.name)
+            await disrupt(self._store, *key, BY_EVICTION_API, options, time.time())
         elif self._store.get("pods", call.info.namespace, call.info.name) is None:
             raise not_found("pods", call.info.name)
         return await answer_status(call, {**success(), "code": 201}, code=201)

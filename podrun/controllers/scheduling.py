@@ -1,7 +1,8 @@
 """The scheduler of a cluster of one node: binds pods that fit, and says of the others why not, word for word.
 
 Only pods of `default-scheduler` are looked at; gated ones wait for their gates. A pod that did not fit is tried again
-when a pod has ended or gone, or when the node or the pod itself has changed.
+when a pod has ended or gone, or when the node or the pod itself has changed. One of higher priority ends others for
+their room, and is nominated to the node until it has it.
 """
 
 from __future__ import annotations
@@ -10,14 +11,17 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
+from podrun.api.deletion import DeleteOptions
+from podrun.api.disruption import BY_PREEMPTION, by_preemption
 from podrun.api.errors import ApiError
-from podrun.api.names import rfc3339
+from podrun.api.names import parse_time, rfc3339
 from podrun.api.pod import Pod
-from podrun.lifecycle import fitting
+from podrun.controllers.filters import message, misfit
+from podrun.controllers.preemption import Placed, Preemption, preempt, priority
 from podrun.lifecycle.fitting import NodeView
+from podrun.store.deleting import disrupt
 from podrun.store.records import WatchEvent
 from podrun.store.store import Decision, Store
 
@@ -25,6 +29,7 @@ log = logging.getLogger(__name__)
 
 Object = Mapping[str, Any]
 SCHEDULER = "default-scheduler"
+NO_NODES = "no nodes available to schedule pods"
 GATED = "Scheduling is blocked due to non-empty scheduling gates"
 _TOPOLOGY = ("topology.kubernetes.io/zone", "topology.kubernetes.io/region")
 _TERMINAL = ("Succeeded", "Failed")
@@ -34,53 +39,16 @@ class Recorder(Protocol):
     """As podrun.supervisor.recorder.Recorder."""
 
     def pod(
-        self, pod: Pod, kind: str, reason: str, message: str, *, container: str = "", component: str = SCHEDULER
+        self,
+        pod: Pod,
+        kind: str,
+        reason: str,
+        message: str,
+        *,
+        container: str = "",
+        component: str = SCHEDULER,
+        related: Pod | None = None,
     ) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Misfit:
-    """Why the node is not for a pod; `helpless`: not even making room would help."""
-
-    reasons: tuple[str, ...]
-    helpless: bool
-
-
-def misfit(pod: Pod, node: NodeView, others: list[Pod]) -> Misfit | None:
-    """The reasons of the first check that fails, as the scheduler's filters run; None when the pod fits."""
-    if node.unschedulable and not any(fitting.tolerates(t, fitting.UNSCHEDULABLE_TAINT) for t in pod.spec.tolerations):
-        return Misfit(("node(s) were unschedulable",), True)
-    if fitting.untolerated(pod, node.taints, ("NoSchedule", "NoExecute")) is not None:
-        return Misfit(("node(s) had untolerated taint(s)",), True)
-    if not fitting.matches_node(pod, node):
-        return Misfit((fitting.AFFINITY_REASON,), True)
-    if fitting.ports_clash(pod, others):
-        return Misfit((fitting.PORTS_REASON,), False)
-    if lacking := fitting.lacks(pod, others, node.allocatable):
-        reasons = tuple(
-            "Too many pods" if lack.resource == "pods" else f"Insufficient {lack.resource}" for lack in lacking
-        )
-        return Misfit(reasons, any(lack.requested > lack.capacity for lack in lacking))
-    for spread in pod.spec.topology_spread_constraints:
-        if spread.when_unsatisfiable == "DoNotSchedule" and spread.topology_key not in node.labels:
-            return Misfit(("node(s) didn't match pod topology spread constraints (missing required label)",), True)
-    if (problem := fitting.affinity_problem(pod, others, node)) is not None:
-        return Misfit((problem,), problem.endswith("didn't match pod affinity rules"))
-    return None
-
-
-def message(found: Misfit | None) -> str:
-    """The text of FailedScheduling and of the condition; None of a node means that there is none."""
-    if found is None:
-        return "no nodes available to schedule pods"
-    reasons = ", ".join(sorted(f"1 {reason}" for reason in found.reasons))
-    why = (
-        "Preemption is not helpful for scheduling" if found.helpless else "No preemption victims found for incoming pod"
-    )
-    return (
-        f"0/1 nodes are available: {reasons}. no new claims to deallocate, "
-        f"preemption: 0/1 nodes are available: 1 {why}."
-    )
 
 
 class Scheduler:
@@ -101,6 +69,10 @@ class Scheduler:
         self._bound = bound
         self._assumed: dict[str, Pod] = {}
         self._placed: dict[str, Pod] = {}
+        self._nominees: dict[str, Pod] = {}
+        """Pods that wait for room that is being made for them."""
+        self._victims: set[str] = set()
+        """Pods that are being ended for others, also while that is on its way to the disk."""
         self._unsubscribe: list[Callable[[], None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -126,10 +98,12 @@ class Scheduler:
         if event.type == "DELETED" or (_ended(obj) and not _ended(event.previous or {})):
             self._assumed.pop(obj["metadata"]["uid"], None)
             self._placed.pop(obj["metadata"]["uid"], None)
+            self._nominees.pop(obj["metadata"]["uid"], None)
+            self._victims.discard(obj["metadata"]["uid"])
             self._all()
         if event.type != "DELETED":
             self._place(obj)
-            if _waits(obj):
+            if _waits(obj) and not _only_status(event):
                 self._look_at(obj)
 
     def _all(self) -> None:
@@ -146,24 +120,65 @@ class Scheduler:
             return
         node = self._store.get("nodes", "", self._name)
         if node is None:
-            self._say_not(pod, "Unschedulable", message(None))
+            self._say_not(pod, "Unschedulable", NO_NODES)
             return
         view = NodeView.of(node)
-        found = misfit(pod, view, self._others(pod))
+        others, nominated = self._others(pod), self._nominated(pod)
+        found = misfit(pod, view, [*others, *nominated])
+        if found is None and nominated:  # nor may it lean on what is not there yet
+            found = misfit(pod, view, others)
         if found is None:
             self._assumed[pod.uid] = pod
+            self._nominees.pop(pod.uid, None)
             labels = {key: view.labels[key] for key in _TOPOLOGY if key in view.labels}
             now = self._clock()
             self._begin(self._bind(pod, labels, now))
             text = f"Successfully assigned {pod.metadata.namespace}/{pod.metadata.name} to {self._name}"
             self._recorder.pod(pod, "Normal", "Scheduled", text, component=SCHEDULER)
             self._bound(bind(obj, self._name, labels, now))
-        else:
-            self._say_not(pod, "Unschedulable", message(found))
+            return
+        mine = pod.uid in self._nominees
+        placed = [self._placed_since(other) for other in [*others, *nominated]]
+        made = preempt(pod, view, placed, found, nominated=mine)
+        self._make_room(pod, made)
+        self._say_not(pod, "Unschedulable", message(found, made.why), nominate=bool(made.victims))
+
+    def _make_room(self, pod: Pod, made: Preemption) -> None:
+        """End the victims, gracefully; those that are ending already are only waited for."""
+        text = f"Preempted by pod {pod.uid} on node {self._name}"
+        if made.victims:
+            self._nominees[pod.uid] = pod
+        for victim in made.victims:
+            current = self._store.get("pods", *victim.key)
+            if current is None or current["metadata"].get("deletionTimestamp"):
+                continue
+            self._victims.add(victim.uid)
+            self._begin(self._end(victim))
+            self._recorder.pod(victim, "Normal", "Preempted", text, component=SCHEDULER, related=pod)
+
+    async def _end(self, victim: Pod) -> None:
+        try:
+            await disrupt(self._store, *victim.key, BY_PREEMPTION, DeleteOptions(uid=victim.uid), self._clock())
+        except ApiError as error:
+            log.debug("pod %s was not preempted: %s", victim, error)  # it has gone by itself
+
+    def _placed_since(self, pod: Pod) -> Placed:
+        current = self._store.get("pods", *pod.key) or {"metadata": {}}
+        started = (current.get("status") or {}).get("startTime")
+        ending = pod.uid in self._victims or by_preemption(current)
+        return Placed(pod, parse_time(started) if started else self._clock(), ending)
+
+    def _nominated(self, pod: Pod) -> list[Pod]:
+        """Pods of no lower priority for which room is being made: theirs is not free."""
+        return [n for uid, n in self._nominees.items() if uid != pod.uid and priority(n) >= priority(pod)]
 
     def _place(self, obj: Object) -> None:
         """Keep the pods that take room on the node."""
         meta = obj["metadata"]
+        self._nominees.pop(meta["uid"], None)
+        if _waits(obj) and (obj.get("status") or {}).get("nominatedNodeName") == self._name:
+            self._nominees[meta["uid"]] = Pod.of(obj)
+            return
         known = self._placed.get(meta["uid"])
         if known is not None and known.metadata.generation == meta.get("generation", 0):
             return
@@ -193,8 +208,8 @@ class Scheduler:
         finally:
             self._assumed.pop(pod.uid, None)
 
-    def _say_not(self, pod: Pod, reason: str, text: str, *, tell: bool = True) -> None:
-        """Set PodScheduled to False, and tell why, unless that was said before."""
+    def _say_not(self, pod: Pod, reason: str, text: str, *, tell: bool = True, nominate: bool = False) -> None:
+        """Set PodScheduled to False, and tell why, unless that was said before; `nominate`: room is being made."""
         current = self._store.get("pods", *pod.key) or {}
         if any(c.get("message") == text for c in (current.get("status") or {}).get("conditions", ())):
             return
@@ -203,7 +218,8 @@ class Scheduler:
         def marked(obj: Object | None) -> Decision:
             if obj is None or obj["metadata"]["uid"] != pod.uid or obj["spec"].get("nodeName"):
                 return None
-            return with_condition(obj, {"status": "False", "reason": reason, "message": text}, now)
+            made = with_condition(obj, {"status": "False", "reason": reason, "message": text}, now)
+            return {**made, "status": {**made["status"], "nominatedNodeName": self._name}} if nominate else made
 
         async def write() -> None:
             try:
@@ -227,17 +243,26 @@ def _waits(obj: Object) -> bool:
     )
 
 
+def _only_status(event: WatchEvent) -> bool:
+    """Whether nothing has changed that could make the pod fit: its own specification and labels."""
+    old, new = event.previous, event.object
+    if old is None or event.type != "MODIFIED":
+        return False
+    return bool(old["spec"] == new["spec"] and old["metadata"].get("labels") == new["metadata"].get("labels"))
+
+
 def _ended(obj: Object) -> bool:
     return (obj.get("status") or {}).get("phase") in _TERMINAL
 
 
 def bind(obj: Object, node: str, labels: Mapping[str, str], now: float) -> dict[str, Any]:
-    """A pod as bound to a node: its name, the node's topology labels (KEP-4742), PodScheduled true."""
+    """A pod as bound to a node: its name, the node's topology labels (KEP-4742), PodScheduled true, no nomination."""
     bound = {**obj, "spec": {**obj["spec"], "nodeName": node}}
     if labels:
         meta = obj["metadata"]
         bound["metadata"] = {**meta, "labels": {**labels, **(meta.get("labels") or {})}}
-    return with_condition(bound, {"status": "True"}, now)
+    made = with_condition(bound, {"status": "True"}, now)
+    return {**made, "status": {k: v for k, v in made["status"].items() if k != "nominatedNodeName"}}
 
 
 def with_condition(obj: Object, scheduled: Mapping[str, str], now: float) -> dict[str, Any]:

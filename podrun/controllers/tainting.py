@@ -12,13 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from podrun.api.deletion import DeleteOptions
+from podrun.api.disruption import BY_TAINT
 from podrun.api.errors import ApiError
-from podrun.api.kinds import KINDS
 from podrun.api.names import rfc3339
 from podrun.api.pod import Pod
 from podrun.controllers.scheduling import Recorder
 from podrun.lifecycle import fitting
-from podrun.store.deleting import delete
+from podrun.store.deleting import disrupt
 from podrun.store.records import WatchEvent
 from podrun.store.store import Decision, Store
 
@@ -26,13 +26,6 @@ log = logging.getLogger(__name__)
 
 Object = Mapping[str, Any]
 COMPONENT = "taint-eviction-controller"
-_CONDITION = {
-    "type": "DisruptionTarget",
-    "status": "True",
-    "lastProbeTime": None,
-    "reason": "DeletionByTaintManager",
-    "message": "Taint manager: deleting due to NoExecute taint",
-}
 
 
 def seconds_left(pod: Pod, taints: Sequence[Object]) -> float | None:
@@ -143,13 +136,7 @@ class TaintController:
         self._recorder.pod(pod, "Normal", "TaintManagerEviction", text, component=COMPONENT)
 
     async def _delete(self, pod: Pod) -> None:
-        def marked(current: Object | None) -> Decision:
-            if current is None or current["metadata"]["uid"] != pod.uid:
-                return None
-            return with_condition(current, self._clock())
-
-        await self._store.write("pods", *pod.key, marked)
-        await delete(self._store, KINDS["pods"], *pod.key, DeleteOptions(uid=pod.uid), self._clock())
+        await disrupt(self._store, *pod.key, BY_TAINT, DeleteOptions(uid=pod.uid), self._clock())
 
     async def _mark_cordon(self) -> None:
         def marked(current: Object | None) -> Decision:
@@ -170,18 +157,6 @@ class TaintController:
         task = asyncio.get_running_loop().create_task(tried())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def with_condition(obj: Object, now: float) -> dict[str, Any]:
-    """The pod saying why it is about to be deleted."""
-    status = obj.get("status") or {}
-    made = {
-        **_CONDITION,
-        "lastTransitionTime": rfc3339(now),
-        "observedGeneration": obj["metadata"].get("generation", 0),
-    }
-    others = [c for c in status.get("conditions") or () if c["type"] != _CONDITION["type"]]
-    return {**obj, "status": {**status, "conditions": [*others, made]}}
 
 
 def _place(obj: Object) -> Any:

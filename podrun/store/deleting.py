@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
-from podrun.api.deletion import DeleteOptions, decide
+from podrun.api.deletion import DeleteOptions, check_preconditions, decide
+from podrun.api.disruption import Disruption, disrupted
 from podrun.api.errors import not_found
-from podrun.api.kinds import Kind
+from podrun.api.kinds import KINDS, Kind
 from podrun.store.records import Object, Record
 from podrun.store.store import Decision, Remove, Store
 
@@ -34,3 +36,19 @@ async def delete(store: Store, kind: Kind, namespace: str, name: str, options: D
         return deletion.state if deletion.changed else None
 
     return Deleted(await store.write(kind.resource, namespace, name, mark), gone)
+
+
+async def disrupt(store: Store, namespace: str, name: str, why: Disruption, options: DeleteOptions, now: float) -> None:
+    """Delete a pod that first says why (DisruptionTarget). Raises NotFound, Conflict."""
+    kind = KINDS["pods"]
+
+    def mark(current: Object | None) -> Decision:
+        if current is None:
+            raise not_found(kind.resource, name)
+        check_preconditions(kind, current, options)
+        return disrupted(current, why, now)
+
+    marked = await store.write(kind.resource, namespace, name, mark)
+    if options.resource_version is not None:  # it was checked, and is another one by now
+        options = replace(options, resource_version=marked.object["metadata"]["resourceVersion"])
+    await delete(store, kind, namespace, name, options, now)

@@ -22,6 +22,8 @@ class Told:
     type: str
     reason: str
     message: str
+    related: tuple[str, str, str, str, str] | None = None
+    """Another object that this is about, in the same form."""
 
 
 @dataclass(slots=True)

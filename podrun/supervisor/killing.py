@@ -87,21 +87,28 @@ async def _pre_stop(
     grace: int,
     shortening: Shortening | None,
 ) -> float:
-    """Run the hook for at most the grace period; how long it took. What is not done by then is left running."""
-    began = _now()
+    """Run the hook for at most the grace period; how long it took. What is not done by then is left running.
+
+    One that a shorter grace has cut off ends with its container, which is no failure of its own.
+    """
+    began, cut = _now(), False
 
     async def run() -> None:
         try:
             await run_hook(services.runtime, hook, pod, container, container_id, address)
         except HookFailed as error:
             log.info("preStop: %s", error)
+            if cut:
+                return
             services.recorder.pod(pod, "Warning", "FailedPreStopHook", "PreStopHook failed", container=container.name)
 
     task = asyncio.get_running_loop().create_task(run())
     _BACKGROUND.add(task)
     task.add_done_callback(_BACKGROUND.discard)
     await _first(task, grace, shortening)
-    return _now() - began
+    took = _now() - began
+    cut = not task.done() and took < grace
+    return took
 
 
 _BACKGROUND: set[asyncio.Task[None]] = set()

@@ -68,13 +68,22 @@ class Recorder:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def pod(
-        self, pod: Pod, kind: str, reason: str, message: str, *, container: str = "", component: str = KUBELET
+        self,
+        pod: Pod,
+        kind: str,
+        reason: str,
+        message: str,
+        *,
+        container: str = "",
+        component: str = KUBELET,
+        related: Pod | None = None,
     ) -> None:
-        """Tell of a pod, or of one of its containers; `kind` is Normal or Warning."""
+        """Tell of a pod, or of one of its containers; `kind` is Normal or Warning, `related` whom it happened for."""
         marks.note(pod.uid, "event", (kind, reason, message, container))
         path = container_path(pod, container) if container else ""
         about = ("Pod", pod.metadata.namespace, pod.metadata.name, pod.uid, path)
-        self.tell(Told(about, component, kind, reason, message))
+        other = ("Pod", related.metadata.namespace, related.metadata.name, related.uid, "") if related else None
+        self.tell(Told(about, component, kind, reason, message, other))
 
     def tell(self, told: Told) -> None:
         """Write the Event, or raise the count of the one that said so before."""
@@ -106,8 +115,7 @@ class Recorder:
         self._arm()
 
     def _event(self, told: Told, written: Written, now: float) -> dict[str, Any]:
-        kind, namespace, name, uid, path = told.about
-        about = {"kind": kind, "namespace": namespace, "name": name, "uid": uid, "apiVersion": "v1", "fieldPath": path}
+        namespace = told.about[1]
         event: dict[str, Any] = {
             "metadata": {
                 "name": written.name,
@@ -115,7 +123,7 @@ class Recorder:
                 "uid": new_uid(),
                 "creationTimestamp": rfc3339(written.first),
             },
-            "involvedObject": {key: value for key, value in about.items() if value},
+            "involvedObject": _reference(told.about),
             "reason": told.reason,
             "message": told.message,
             "type": told.type,
@@ -124,7 +132,9 @@ class Recorder:
         if told.component == SCHEDULER:
             # The scheduler speaks the newer API: no source, no count, a time of microseconds.
             event |= {"source": {}, "firstTimestamp": None, "lastTimestamp": None, "eventTime": rfc3339_micro(now)}
-            event |= {"action": "Binding" if told.type == "Normal" else "Scheduling"}
+            event |= {"action": _ACTIONS.get(told.reason, "Scheduling")}
+            if told.related is not None:
+                event |= {"related": _reference(told.related)}
             event["reportingInstance"] = f"{SCHEDULER}-{self._host}"
             return event
         event |= {"source": {"component": told.component, "host": self._host}, "eventTime": None}
@@ -159,6 +169,15 @@ class Recorder:
     async def _remove(self, namespace: str, name: str) -> None:
         with suppress(ApiError):
             await self._store.remove("events", namespace, name)
+
+
+_ACTIONS = {"Scheduled": "Binding", "Preempted": "Preempting"}
+
+
+def _reference(about: tuple[str, str, str, str, str]) -> dict[str, str]:
+    kind, namespace, name, uid, path = about
+    made = {"kind": kind, "namespace": namespace, "name": name, "uid": uid, "apiVersion": "v1", "fieldPath": path}
+    return {key: value for key, value in made.items() if value}
 
 
 def _counted(old: Object, new: Object) -> dict[str, Any]:

@@ -79,6 +79,7 @@ class Sync:
         try:
             if (self._volumes is None and not self._meanwhile(actions)) or self._missing_images:
                 await self._prepare(worker.pod)
+            self._tell_of_secrets(worker.pod)
             worker.probes.begin(worker.pod)
             await self._execute(actions, observed)
         except Left:
@@ -167,6 +168,17 @@ class Sync:
         self._mount_retry = FIRST_MOUNT_RETRY
         marks.note(pod.uid, "volumes", (began, tuple(v.name for v in pod.spec.volumes)))
         worker.volumes_are_ready()
+
+    def _tell_of_secrets(self, pod: Pod) -> None:
+        """Warn of pull secrets that are not there; the pull is tried without them (getPullSecretsForPod)."""
+        names = [ref.name for ref in pod.spec.image_pull_secrets if ref.name]
+        missing = [name for name in names if self._services.store.get("secrets", pod.metadata.namespace, name) is None]
+        if missing:
+            message = (
+                f"Unable to retrieve some image pull secrets ({', '.join(missing)}); "
+                "attempting to pull the image may not succeed."
+            )
+            self._worker.tell("Warning", "FailedToRetrieveImagePullSecret", message)
 
     # Execution
 

@@ -105,6 +105,20 @@ async def test_an_eviction_deletes(client: Client) -> None:
     assert (await client.call("GET", f"{PODS}/p"))[0] == 404
 
 
+async def test_an_evicted_pod_that_stays_says_so(client: Client) -> None:
+    await client.make(PODS, {**pod("p"), "metadata": {"name": "p", "finalizers": ["a.b/c"]}})
+    body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "p"}}
+    assert (await client.call("POST", f"{PODS}/p/eviction", body))[0] == 201
+    conditions = (await client.call("GET", f"{PODS}/p"))[1]["status"]["conditions"]
+    found = next({key: c.get(key) for key in ("status", "reason", "message", "observedGeneration")} for c in conditions)
+    assert found == {
+        "status": "True",
+        "reason": "EvictionByEvictionAPI",
+        "message": "Eviction API: evicting",
+        "observedGeneration": None,
+    }
+
+
 async def test_a_collection_is_deleted_by_its_labels(client: Client) -> None:
     for name, labels in (("a", {"x": "1"}), ("b", {"x": "1"}), ("c", {"x": "2"})):
         await client.make(MAPS, config_map(name, labels=labels))

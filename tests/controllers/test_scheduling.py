@@ -90,6 +90,16 @@ REASONS: list[tuple[str, dict[str, Any], str]] = [
     ("a topology that the node is not in", {"topologySpreadConstraints": [{"topologyKey": "rack", "whenUnsatisfiable": "DoNotSchedule"}]}, "1 node(s) didn't match pod topology spread constraints (missing required label)." + NO_HELP),
     ("more than the node has", asking("9"), "1 Insufficient cpu." + NO_HELP),
     (
+        "a claim on storage, of which there is none",
+        {"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]},
+        'persistentvolumeclaim "c" not found.' + NO_HELP,
+    ),
+    (
+        "a volume for which a claim would have to be made",
+        {"volumes": [{"name": "v", "ephemeral": {"volumeClaimTemplate": {"spec": {}}}}]},
+        'waiting for ephemeral volume controller to create the persistentvolumeclaim "p-v".' + NO_HELP,
+    ),
+    (
         "more of two things",
         {"containers": [{"name": "a", "resources": {"requests": {"cpu": "9", "memory": "9Gi"}}}]},
         "1 Insufficient cpu, 1 Insufficient memory." + NO_HELP,
@@ -173,3 +183,59 @@ async def test_pods_that_must_not_be_together(house: House) -> None:
     assert house.scheduled("b")["message"].startswith(
         "0/1 nodes are available: 1 node(s) didn't satisfy existing pods anti-affinity rules."
     )
+
+
+# Preemption
+
+AT_RISK = {"terminationGracePeriodSeconds": 5}
+
+
+def ranked(cpu: str, priority: int, **more: Any) -> dict[str, Any]:
+    return {**asking(cpu), "priority": priority, **more}
+
+
+async def test_a_pod_of_higher_priority_takes_the_room_of_a_lower_one(house: House) -> None:
+    await house.create("low", ranked("1500m", 0, **AT_RISK))
+    await house.create("high", ranked("1", 1000))
+    await asyncio.sleep(0.01)
+    low = house.pod("low")
+    assert low["metadata"]["deletionGracePeriodSeconds"] == 5
+    target = next(c for c in low["status"]["conditions"] if c["type"] == "DisruptionTarget")
+    assert (target["status"], target["reason"], target["message"], target["observedGeneration"]) == (
+        "True",
+        "PreemptionByScheduler",
+        "default-scheduler: preempting to accommodate a higher priority pod",
+        1,
+    )
+    assert house.pod("high")["status"]["nominatedNodeName"] == "node1"
+    assert house.scheduled("high")["message"] == "0/1 nodes are available: 1 Insufficient cpu."
+    told = [e for e in house.store.list("events") if e["reason"] == "Preempted"]
+    assert [(e["type"], e["message"], e["action"], e["related"]["name"]) for e in told] == [
+        ("Normal", "Preempted by pod high on node node1", "Preempting", "high")
+    ]
+    # its room is nobody else's while the other ends
+    await house.create("late", asking("400m"))  # beside the one that ends it would fit
+    assert "nodeName" not in house.pod("late")["spec"]
+    await house.store.remove("pods", "n", "low")
+    await asyncio.sleep(0.01)
+    assert house.pod("high")["spec"]["nodeName"] == house.pod("late")["spec"]["nodeName"] == "node1"
+    assert "nominatedNodeName" not in house.pod("high")["status"]
+
+
+async def test_a_victim_that_is_ending_is_waited_for_and_not_ended_twice(house: House) -> None:
+    await house.create("low", ranked("1500m", 0, **AT_RISK))
+    await house.create("high", ranked("1", 1000))
+    await house.store.modify("nodes", "", "node1", lambda o: {**o, "metadata": {**o["metadata"], "labels": {"a": "b"}}})
+    await asyncio.sleep(0.01)
+    assert house.scheduled("high")["message"] == (
+        "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, "
+        "preemption: not eligible due to a terminating pod on the nominated node."
+    )
+    assert sum(reason == "Preempted" for reason, _ in house.events()) == 1
+
+
+async def test_a_pod_that_never_preempts_waits(house: House) -> None:
+    await house.create("low", ranked("1500m", 0))
+    await house.create("high", ranked("1", 1000, preemptionPolicy="Never"))
+    assert house.scheduled("high")["message"].endswith("preemption: not eligible due to preemptionPolicy=Never.")
+    assert "deletionTimestamp" not in house.pod("low")["metadata"]

@@ -63,7 +63,7 @@ class FakeStore:
         if key not in self.objects:
             raise not_found(resource, name)
         obj = self.objects.pop(key)
-        self._tell("DELETED", key, obj)
+        self._tell("DELETED", key, obj, obj)
         return obj
 
     async def write(self, resource: str, namespace: str, name: str, decide: Any, *, patient: bool = False) -> Any:
@@ -84,13 +84,14 @@ class FakeStore:
         if old == obj:
             return old
         self.objects[key] = obj
-        self._tell("MODIFIED" if old else "ADDED", key, obj)
+        self._tell("MODIFIED" if old else "ADDED", key, obj, old)
         return obj
 
-    def _tell(self, kind: Any, key: Key, obj: dict[str, Any]) -> None:
+    def _tell(self, kind: Any, key: Key, obj: dict[str, Any], old: dict[str, Any] | None) -> None:
         if key.resource == "pods" and kind != "DELETED":
             self.history.append(obj)
-        event = WatchEvent(kind, key, Record(next(self.versions), b"", obj))
+        before = Record(0, b"", old) if old is not None else None
+        event = WatchEvent(kind, key, Record(next(self.versions), b"", obj), before)
         for handler in list(self.handlers.get(key.resource, ())):
             handler(event)
 

@@ -188,6 +188,16 @@ async def test_a_missing_config_map_waits_and_recovers_when_it_appears(house: Ho
     assert dict(house.runtime.container_list[0].config.env)["X"] == "v"
 
 
+async def test_a_pull_secret_that_is_not_there_is_told_of_and_does_not_stop_the_pod(house: House) -> None:
+    await house.create({"containers": [{"name": "a"}], "imagePullSecrets": [{"name": "nope"}, {"name": ""}]})
+    await asyncio.sleep(1)
+    assert house.pod["status"]["phase"] == "Running"
+    told = [message for reason, message, _ in house.events() if reason == "FailedToRetrieveImagePullSecret"]
+    assert told == [
+        "Unable to retrieve some image pull secrets (nope); attempting to pull the image may not succeed.",
+    ]
+
+
 async def test_an_image_that_cannot_be_pulled_backs_off(house: House) -> None:
     await house.create({"containers": [{"name": "a", "image": "nope:1"}]})
     await asyncio.sleep(1)

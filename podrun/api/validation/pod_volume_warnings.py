@@ -42,6 +42,19 @@ def volume_warnings(volumes: list[Object], path: Path) -> Iterator[str]:
         yield from overlap_warnings(volume)
 
 
+def claim_warnings(spec: Object, path: Path) -> Iterator[str]:
+    """Of a pod that will wait for ever, in words of our own: what it says itself is that its claim is not found."""
+    if spec.get("schedulerName", "default-scheduler") != "default-scheduler":
+        return
+    for position, volume in enumerate(items(spec, "volumes")):
+        for kind in ("persistentVolumeClaim", "ephemeral"):
+            if has(volume, kind):
+                yield (
+                    f"{path.at(position).child(kind)}: podrun has no storage to claim, so that this pod stays Pending; "
+                    "use emptyDir, hostPath, configMap, secret, downwardAPI, projected or image"
+                )
+
+
 def overlap_warnings(volume: Object) -> Iterator[str]:
     """Files of one volume that hide each other or need the other to be a directory."""
     name = quote(text(volume, "name"))

@@ -13,7 +13,7 @@ from podrun.api.validation.node_labels import DEPRECATED
 from podrun.api.validation.pod_annotations import APPARMOR_CONTAINER, SECCOMP_CONTAINER, SECCOMP_POD
 from podrun.api.validation.pod_containers import visited
 from podrun.api.validation.pod_scheduling import PREFERRED, REQUIRED
-from podrun.api.validation.pod_volume_warnings import volume_warnings
+from podrun.api.validation.pod_volume_warnings import claim_warnings, volume_warnings
 from podrun.api.validation.read import (
     Object,
     has,
@@ -46,6 +46,8 @@ def pod_spec_warnings(obj: Object, path: Path) -> Iterator[str]:
         if key in annotations:
             yield f"{notes.key(key)}: {why}"
     yield from volume_warnings(items(spec, "volumes"), here.child("volumes"))
+    if not path:
+        yield from claim_warnings(spec, here.child("volumes"))
     yield from repeated(items(spec, "hostAliases"), "ip", here.child("hostAliases"))
     yield from repeated(items(spec, "imagePullSecrets"), "name", here.child("imagePullSecrets"))
     for position, secret in enumerate(items(spec, "imagePullSecrets")):

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from podrun.api.validation import prepare_create, validate_create, warnings, without_disabled_fields
+from podrun.api.validation.field import Path
 from podrun.api.validation.key_pairs import key_pair_problem
+from podrun.api.validation.pod_warnings import pod_spec_warnings
 from tests.api.validation.samples import POD, Object, changed, container, named, rows
 
 C = "spec.containers.0."
@@ -230,3 +232,13 @@ def test_an_apparmor_annotation_becomes_a_field() -> None:
     assert prepared.warnings == [
         f'metadata.annotations[{key}]: deprecated since v1.30; use the "appArmorProfile" field instead'
     ]
+
+
+def test_a_claim_is_warned_of_where_the_pod_would_be_scheduled_here() -> None:
+    spec = {"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]}
+    here = {"metadata": {}, "spec": {**spec, "schedulerName": "default-scheduler"}}
+    assert list(pod_spec_warnings(here, Path(""))) == [
+        "spec.volumes[0].persistentVolumeClaim: podrun has no storage to claim, so that this pod stays Pending; "
+        "use emptyDir, hostPath, configMap, secret, downwardAPI, projected or image"
+    ]
+    assert list(pod_spec_warnings({"metadata": {}, "spec": {**spec, "schedulerName": "none"}}, Path(""))) == []
