@@ -35,6 +35,7 @@ def draw(anatomy: Anatomy, width: int = 100) -> str:
     boxes = [_box_lines(container) for container in anatomy.containers if container.name != PAUSE]
     body += _side_by_side(boxes, inner)
     body += _volumes(anatomy.volumes, inner)
+    body += _localhost(anatomy)
     for name, why in anatomy.absent:
         body.append(f" ( {name} does not run: {why} )")
     body += _pause(anatomy)
@@ -59,15 +60,67 @@ def _shared(anatomy: Anatomy, width: int) -> Lines:
 
 def _box_lines(container: Container) -> Lines:
     kind = "" if container.kind == "container" else f" ({container.kind})"
-    lines = [f"{container.name}{kind}", container.image]
+    frozen = " FROZEN" if container.frozen else ""
+    lines = [f"{container.name}{kind}{frozen}", container.image]
     if container.restarts:
         lines.append(f"restarted {container.restarts} times" if container.restarts > 1 else "restarted once")
-    for process in container.processes:
-        ports = "".join(f" :{port}" for port in process.listens)
-        lines.append(f"{process.pid} (inside {process.inner_pid}) uid {process.user}{ports}")
-        lines.append(f"  {process.command}")
-    own = [f"own {kind}:[{container.namespaces[kind]}]" for kind in _OWN if kind in container.namespaces]
-    return [*lines, *own]
+    lines += _tree(container)
+    lines.append(_root(container))
+    lines.append(_powers(container))
+    lines += _use(container)
+    return [*lines, *(f"own {kind}:[{container.namespaces[kind]}]" for kind in _OWN if kind in container.namespaces)]
+
+
+def _tree(container: Container) -> Lines:
+    """The processes, each below the one that made it."""
+    inside = {process.pid for process in container.processes}
+    lines: Lines = []
+
+    def add(parent: int | None, depth: int) -> None:
+        for process in container.processes:
+            if (process.parent == parent) if parent is not None else (process.parent not in inside):
+                ports = "".join(f" :{port}" for port in process.listens)
+                stopped = {"T": " stopped", "Z": " zombie"}.get(process.state, "")
+                branch = "  " * (depth - 1) + "└ " if depth else ""
+                lines.append(f"{branch}{process.pid} (inside {process.inner_pid}) uid {process.user}{ports}{stopped}")
+                lines.append(f"{'  ' * (depth + 1)}{process.command}")
+                add(process.pid, depth + 1)
+
+    add(None, 0)
+    return lines
+
+
+def _root(container: Container) -> str:
+    layers = f"{container.layers} layer{'s' if container.layers != 1 else ''}"
+    changed = "read-only" if container.read_only else f"{size(container.written)} written"
+    return f"root: {layers}, {changed}"
+
+
+def _powers(container: Container) -> str:
+    """How far the first process may go."""
+    count = len(container.capabilities)
+    parts = [f"{count} capabilities" if count != 1 else f"capability {container.capabilities[0]}"]
+    parts += ["seccomp"] if container.seccomp else ["no seccomp"]
+    parts += ["no new privileges"] if container.no_new_privileges else []
+    return ", ".join(parts)
+
+
+def _use(container: Container) -> Lines:
+    memory = f"memory {size(container.memory)}"
+    memory += f" of {size(container.memory_limit)}" if container.memory_limit else ""
+    cpu = f"cpu {container.cpu_usec / 1e6:.2f} s"
+    cpu += f", at most {container.cpu_limit}m" if container.cpu_limit else ""
+    return [f"{memory}, {cpu}"]
+
+
+def size(count: int) -> str:
+    """Bytes for people."""
+    amount = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if amount < 1024:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} GiB"
 
 
 def _side_by_side(boxes: list[Lines], width: int) -> Lines:
@@ -93,7 +146,7 @@ def _wrapped(lines: Iterable[str], width: int) -> Lines:
     """Long lines broken once or twice; what is longer still ends in an ellipsis."""
     out: Lines = []
     for line in lines:
-        indent = "  " if line.startswith("  ") else ""
+        indent = " " * min(len(line) - len(line.lstrip(" ")), width // 2)
         parts = textwrap.wrap(line.strip(), width, initial_indent=indent, subsequent_indent=f"{indent}  ") or [""]
         if len(parts) > 2:
             parts = [parts[0], parts[1][: width - 1] + "…"]
@@ -107,11 +160,20 @@ def _framed(lines: Lines, width: int, height: int) -> Lines:
     return [f"┌{'─' * inner}┐", *(f"│ {_fit(line, inner - 1)}│" for line in padded), f"└{'─' * inner}┘"]
 
 
+def _localhost(anatomy: Anatomy) -> Lines:
+    """Who speaks with whom right now."""
+    lines = []
+    for each in anatomy.connections:
+        often = f" ({each.count} connections)" if each.count > 1 else ""
+        lines.append(f"   {each.source} ──► {each.target} :{each.port} over localhost{often}")
+    return lines
+
+
 def _volumes(volumes: tuple[Volume, ...], width: int) -> Lines:
     """A box per volume that more than one container has, a line per other one."""
     lines: Lines = []
     for volume in volumes:
-        text = f"volume: {volume.name} ({volume.kind})"
+        text = f"volume: {volume.name} ({volume.kind})" + (f" {size(volume.bytes)}" if volume.bytes else "")
         if len(volume.targets) > 1:
             inside = [text, *(f"  → {container}: {path}" for container, path in volume.targets)]
             frame_width = min(max(map(len, inside)) + 4, width - 2)

@@ -33,6 +33,10 @@ class Process:
     command: str
     listens: tuple[int, ...] = ()
     """TCP ports, in order."""
+    parent: int = 0
+    """Of the same numbering as `pid`."""
+    state: str = ""
+    """A letter as in ps(1): R, S, D, T, Z."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,27 @@ class Container:
     cgroup: str
     namespaces: dict[str, int]
     restarts: int = 0
+    memory: int = 0
+    """Bytes in use, as its cgroup counts them."""
+    memory_limit: int = 0
+    """Bytes; 0 is none."""
+    cpu_usec: int = 0
+    """Time of a processor that it has used, in microseconds."""
+    cpu_limit: int = 0
+    """Thousandths of a processor; 0 is none."""
+    pids: int = 0
+    pids_limit: int = 0
+    frozen: bool = False
+    layers: int = 0
+    """Of its image (the layer of mount points that podrun adds is not counted)."""
+    written: int = 0
+    """Bytes of its writable layer."""
+    read_only: bool = False
+    """Whether its root is."""
+    capabilities: tuple[str, ...] = ()
+    """That its first process has in effect."""
+    seccomp: bool = False
+    no_new_privileges: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +94,18 @@ class Volume:
     """emptyDir, configMap, ..."""
     targets: tuple[tuple[str, str], ...]
     """(container, path)"""
+    bytes: int = 0
+    """What is in it, as far as a container that runs has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """TCP connections inside the pod, from one container to a port of another."""
+
+    source: str
+    target: str
+    port: int
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +126,7 @@ class Anatomy:
     volumes: tuple[Volume, ...]
     cgroup: str
     """The pod's own, below the mount of the tree."""
+    connections: tuple[Connection, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """For `-o json`: the fields by their names, as plain data."""

@@ -1,7 +1,8 @@
 """Opens a pod: joins what the API says of it with what the kernel says of its processes.
 
 A process belongs to the pod whose cgroup it is in (/proc/PID/cgroup ends in `pod<uid>/<container id or pause>`), so the
-truth of what runs is the kernel's own; the API object gives names to it. Needs root, and nothing of the daemon.
+truth of what runs is the kernel's own; the API object gives names to it. Needs root, and nothing of the daemon. What
+ends while it is being read is left out, or shown with what was known of it.
 """
 
 from __future__ import annotations
@@ -11,25 +12,35 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from podrun.anatomy import files, sockets
+from podrun.anatomy.cgroup_use import Use, use_of
 from podrun.anatomy.model import (
     KINDS,
     PAUSE,
     Anatomy,
+    Connection,
     Container,
     Mount,
     Process,
     Volume,
     group_namespaces,
 )
+from podrun.anatomy.sockets import Socket
+from podrun.cgroups import hierarchy
+from podrun.cgroups.hierarchy import Hierarchies
+from podrun.kernel import capabilities
 
 Object = dict[str, Any]
 
 PROC = Path("/proc")
-_LISTENING = "0A"
 
 
-def open_pod(pod: Object, proc: Path = PROC) -> Anatomy:
-    """The anatomy of a Pod object, as its processes are now. Raises PermissionError without root."""
+def open_pod(pod: Object, proc: Path = PROC, trees: Hierarchies | None = None) -> Anatomy:
+    """The anatomy of a Pod object, as its processes are now. Raises PermissionError without root.
+
+    `trees` are the machine's cgroup trees, found where they are not given.
+    """
+    trees = trees if trees is not None else hierarchy.detect()
     metadata, spec, status = pod["metadata"], pod["spec"], pod.get("status") or {}
     found = _members(proc, metadata["uid"])
     containers, absent = [], []
@@ -37,14 +48,14 @@ def open_pod(pod: Object, proc: Path = PROC) -> Anatomy:
     leaves = {str(state.get("containerID") or "").rpartition("/")[2] for _, _, state in declared}
     pause = next((leaf for leaf in found if leaf not in leaves and _is_pause(proc, found[leaf][0])), None)
     if pause is not None:
-        containers.append(_container(proc, PAUSE, PAUSE, "", found[pause], {}, 0))
+        containers.append(_container(proc, trees, PAUSE, PAUSE, "", found[pause], {}, 0))
     for kind, container, state in declared:
         leaf = str(state.get("containerID") or "").rpartition("/")[2]
         if leaf in found:
             volumes = {each["mountPath"].rstrip("/"): each["name"] for each in container.get("volumeMounts") or []}
             restarts = int(state.get("restartCount") or 0)
             name, image = container["name"], container.get("image", "")
-            containers.append(_container(proc, name, kind, image, found[leaf], volumes, restarts))
+            containers.append(_container(proc, trees, name, kind, image, found[leaf], volumes, restarts))
         else:
             absent.append((container["name"], _why_absent(state)))
     everyone = tuple(containers)
@@ -60,8 +71,9 @@ def open_pod(pod: Object, proc: Path = PROC) -> Anatomy:
         containers=everyone,
         absent=tuple(absent),
         namespaces=group_namespaces(everyone, _namespaces(proc, "self")),
-        volumes=tuple(_volumes(spec)),
+        volumes=tuple(_volumes(proc, spec, everyone)),
         cgroup=cgroup,
+        connections=_connections(proc, everyone),
     )
 
 
@@ -128,19 +140,47 @@ def _why_absent(state: Object) -> str:
 
 
 def _container(
-    proc: Path, name: str, kind: str, image: str, pids: list[int], volumes: dict[str, str], restarts: int
+    proc: Path,
+    trees: Hierarchies,
+    name: str,
+    kind: str,
+    image: str,
+    pids: list[int],
+    volumes: dict[str, str],
+    restarts: int,
 ) -> Container:
     first = pids[0]
-    ports = _listeners(proc, first)
+    ports = {socket.inode: socket for socket in sockets.sockets_in(proc, first) if socket.listens}
+    mounted = files.places(proc, first) if kind != PAUSE else []
+    status = _status(proc, first)
+    cgroup = _cgroup(proc, first)
+    root = files.root_of(mounted)
+    use = use_of(trees, cgroup) if kind != PAUSE else Use()
     return Container(
         name=name,
         kind=kind,
         image=image,
         processes=tuple(_process(proc, pid, ports) for pid in pids),
-        mounts=tuple(_mounts(proc, first, volumes)) if kind != PAUSE else (),
-        cgroup=_cgroup(proc, first),
+        mounts=tuple(
+            Mount(place.target, volumes.get(place.target, ""), place.file_system, "ro" in place.options)
+            for place in mounted
+        ),
+        cgroup=cgroup,
         namespaces=_namespaces(proc, first),
         restarts=restarts,
+        memory=use.memory,
+        memory_limit=use.memory_limit,
+        cpu_usec=use.cpu_usec,
+        cpu_limit=use.cpu_limit,
+        pids=use.pids,
+        pids_limit=use.pids_limit,
+        frozen=use.frozen,
+        layers=root.layers,
+        written=root.written,
+        read_only=root.read_only,
+        capabilities=capabilities.names(int(status.get("CapEff", "0"), 16)),
+        seccomp=status.get("Seccomp", "0") == "2",
+        no_new_privileges=status.get("NoNewPrivs", "0") == "1",
     )
 
 
@@ -155,63 +195,52 @@ def _namespaces(proc: Path, pid: int | str) -> dict[str, int]:
     return found
 
 
-def _process(proc: Path, pid: int, ports: dict[int, int]) -> Process:
-    directory = proc / str(pid)
+def _status(proc: Path, pid: int) -> dict[str, str]:
+    """/proc/PID/status as its fields; {} when the process has ended."""
     try:
-        fields = dict(line.split(":\t", 1) for line in (directory / "status").read_text().splitlines() if ":\t" in line)
+        text = (proc / str(pid) / "status").read_text()
+    except OSError:
+        return {}
+    return dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
+
+
+def _process(proc: Path, pid: int, ports: dict[int, Socket]) -> Process:
+    """`ports` are the sockets that listen, by inode."""
+    directory = proc / str(pid)
+    fields = _status(proc, pid)
+    try:
         words = (directory / "cmdline").read_bytes().rstrip(b"\0").split(b"\0")
     except OSError:
+        fields = {}
+    if not fields:
         return Process(pid, 0, 0, "(it has just ended)")
     command = " ".join(word.decode(errors="replace") for word in words).strip() or fields["Name"]
-    listens = {ports[inode] for inode in _sockets(directory) if inode in ports}
+    listens = {ports[inode].port for inode in sockets.held_by(directory) if inode in ports}
     return Process(
         pid=pid,
         inner_pid=int(fields["NSpid"].split()[-1]),
         user=int(fields["Uid"].split()[1]),
         command=" ".join(command.split()),
         listens=tuple(sorted(listens)),
+        parent=int(fields.get("PPid", "0")),
+        state=fields.get("State", "")[:1],
     )
 
 
-def _sockets(directory: Path) -> Iterator[int]:
-    """The inode numbers of a process's sockets."""
-    try:
-        for name in os.listdir(directory / "fd"):
-            target = os.readlink(directory / "fd" / name)
-            if target.startswith("socket:["):
-                yield int(target[8:-1])
-    except OSError:
-        return
+def _connections(proc: Path, containers: tuple[Container, ...]) -> tuple[Connection, ...]:
+    inside = [container for container in containers if container.name != PAUSE]
+    if not inside:
+        return ()
+    holders: dict[int, str] = {}
+    for container in inside:
+        for process in container.processes:
+            for inode in sockets.held_by(proc / str(process.pid)):
+                holders.setdefault(inode, container.name)
+    return sockets.connections(sockets.sockets_in(proc, inside[0].processes[0].pid), holders)
 
 
-def _listeners(proc: Path, pid: int) -> dict[int, int]:
-    """Sockets that listen in the process's network namespace: inode -> port."""
-    found = {}
-    for name in ("tcp", "tcp6"):
-        try:
-            lines = (proc / str(pid) / "net" / name).read_text().splitlines()[1:]
-        except OSError:
-            continue
-        for fields in map(str.split, lines):
-            if fields[3] == _LISTENING:
-                found[int(fields[9])] = int(fields[1].rpartition(":")[2], 16)
-    return found
-
-
-def _mounts(proc: Path, pid: int, volumes: dict[str, str]) -> Iterator[Mount]:
-    """From /proc/PID/mountinfo (proc_pid_mountinfo(5)): field 5 is the place, field 6 its options."""
-    try:
-        lines = (proc / str(pid) / "mountinfo").read_text().splitlines()
-    except OSError:
-        return
-    for line in lines:
-        before, _, after = line.partition(" - ")
-        target = before.split(" ")[4].replace("\\040", " ")
-        options = before.split(" ")[5].split(",")
-        yield Mount(target, volumes.get(target, ""), after.split(" ")[0], "ro" in options)
-
-
-def _volumes(spec: Object) -> Iterator[Volume]:
+def _volumes(proc: Path, spec: Object, containers: tuple[Container, ...]) -> Iterator[Volume]:
+    runs = {container.name: container for container in containers}
     everyone = [
         *(spec.get("initContainers") or []),
         *(spec.get("containers") or []),
@@ -225,4 +254,14 @@ def _volumes(spec: Object) -> Iterator[Volume]:
             for mount in container.get("volumeMounts") or []
             if mount["name"] == volume["name"]
         )
-        yield Volume(volume["name"], kind, targets)
+        yield Volume(volume["name"], kind, targets, _volume_size(proc, runs, targets))
+
+
+def _volume_size(proc: Path, runs: dict[str, Container], targets: tuple[tuple[str, str], ...]) -> int:
+    """What is in a volume, looked at in the first container that runs and has it."""
+    for name, target in targets:
+        container = runs.get(name)
+        mounted = {mount.target: mount for mount in container.mounts} if container is not None else {}
+        if container is not None and (mount := mounted.get(target.rstrip("/"))) is not None:
+            return files.size_in(proc, container.processes[0].pid, mount.target, mount.file_system)
+    return 0
