@@ -15,6 +15,7 @@ import orjson
 from aiohttp import web
 
 from podrun.anatomy.read import open_pod
+from podrun.anatomy.svg import draw_svg
 from podrun.api.errors import bad_request
 from podrun.apiserver.server import OWN_PATHS, Handler
 from podrun.openbox.box import OpenBox
@@ -42,7 +43,12 @@ def routes(the_box: Callable[[], OpenBox]) -> Sequence[Route]:
         opened = await asyncio.to_thread(open_pod, the_box().object(*_named(request)))
         return _json(opened.as_json())
 
-    looks = (("timeline", timeline), ("explanation", explanation), ("anatomy", anatomy))
+    async def picture(request: web.Request) -> web.StreamResponse:
+        opened = await asyncio.to_thread(open_pod, the_box().object(*_named(request)))
+        dark = request.query.get("dark", "") in ("1", "true")
+        return web.Response(text=draw_svg(opened, dark=dark), content_type="image/svg+xml")
+
+    looks = (("timeline", timeline), ("explanation", explanation), ("anatomy", anatomy), ("anatomy.svg", picture))
     return (
         ("GET", f"{OWN_PATHS}timelines", timelines),
         *(("GET", f"{_POD}{name}", handler) for name, handler in looks),
