@@ -73,19 +73,30 @@ def make_directory(root: int, path: str, mode: int = 0o755) -> int:
 
 def _through_dangling_link(root: int, where: int, name: str, path: str, mode: int) -> int:
     """The name exists and yet does not resolve: a symlink whose target is missing inside the root. Make the target."""
+    target = _target_of_link(where, name, path)
+    if target is None:
+        return open_in_root(root, path, os.O_PATH | os.O_DIRECTORY)
+    return make_directory(root, target, mode)
+
+
+def _target_of_link(where: int, name: str, path: str) -> str | None:
+    """What a symlink (of the path `path`) names, as a path from the root; None when it is no symlink."""
     status = os.stat(name, dir_fd=where, follow_symlinks=False)
     if not stat.S_ISLNK(status.st_mode):
-        return open_in_root(root, path, os.O_PATH | os.O_DIRECTORY)
+        return None
     target = os.readlink(name, dir_fd=where)
     parent, _ = parent_and_name(path)
     resolved = target if target.startswith("/") else f"{parent}/{target}"
     if resolved.count("/") > 255:
-        raise KernelError(errno.ELOOP, "mkdirat", path)
-    return make_directory(root, resolved, mode)
+        raise KernelError(errno.ELOOP, "openat2", path)
+    return resolved
 
 
 def make_file(root: int, path: str, mode: int = 0o644) -> int:
-    """An O_PATH descriptor of an existing entry that is not a directory, or of an empty file made now."""
+    """An O_PATH descriptor of an existing entry that is not a directory, or of an empty file made now.
+
+    Where a symlink leads to nothing (an image's /etc/resolv.conf often does), the file is made there, inside the root.
+    """
     try:
         return open_in_root(root, path)
     except KernelError as error:
@@ -95,6 +106,10 @@ def make_file(root: int, path: str, mode: int = 0o644) -> int:
     where = make_directory(root, parent)
     try:
         os.close(open_at(where, name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, Resolve.NO_SYMLINKS, mode))
+    except KernelError as error:
+        if error.errno != errno.EEXIST or (target := _target_of_link(where, name, path)) is None:
+            raise
+        return make_file(root, target, mode)
     finally:
         os.close(where)
     return open_in_root(root, path)

@@ -78,7 +78,7 @@ class Spawner:
     def _accept(self, events: int) -> None:
         with contextlib.suppress(BlockingIOError, ConnectionError):
             sock, _ = self.listener.accept()
-            if not _is_one_of_us(sock):
+            if not _is_one_of_us(sock, self.host):
                 sock.close()
                 return
             peer = self.add_peer(sock)
@@ -378,13 +378,13 @@ def _peer_pid(sock: socket.socket) -> int:
     return int(pid)
 
 
-def _is_one_of_us(sock: socket.socket) -> bool:
-    """Root, and in this process's own user and pid namespace: not a container that found the socket."""
+def _is_one_of_us(sock: socket.socket, host: int) -> bool:
+    """Root, in this process's own user and pid namespace and in the mount namespace `host`: no container, not even a
+    privileged one with the host's processes that was given the socket's directory.
+    """
     pid, uid, _ = struct.unpack("=iII", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     try:
-        return uid == 0 and all(
-            os.stat(f"/proc/{pid}/ns/{kind}").st_ino == os.stat(f"/proc/self/ns/{kind}").st_ino
-            for kind in ("user", "pid")
-        )
+        ours = {"mnt": os.fstat(host), **{kind: os.stat(f"/proc/self/ns/{kind}") for kind in ("user", "pid")}}
+        return uid == 0 and all(os.stat(f"/proc/{pid}/ns/{kind}").st_ino == our.st_ino for kind, our in ours.items())
     except OSError:
         return False

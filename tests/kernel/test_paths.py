@@ -80,6 +80,27 @@ def test_a_file_is_made_and_an_existing_one_left(root: int, place: Path) -> None
     assert (place / "root/etc/hosts").read_text() == "kept"
 
 
+@pytest.mark.parametrize(
+    ("target", "made"),
+    [("/run/resolv.conf", "run/resolv.conf"), ("../run/a", "run/a"), ("/../../outside/file", "outside/file")],
+    ids=["absolute", "relative", "out"],
+)
+def test_a_file_is_made_where_a_link_leads_to_nothing(root: int, place: Path, target: str, made: str) -> None:
+    (place / "root/etc").mkdir()
+    (place / "root/etc/resolv.conf").symlink_to(target)
+    os.close(paths.make_file(root, "/etc/resolv.conf"))
+    assert (place / "root" / made).is_file()
+    assert not (place / "outside/file").exists()
+
+
+def test_links_to_nothing_in_a_circle_make_no_file(root: int, place: Path) -> None:
+    (place / "root/a").symlink_to("b")
+    (place / "root/b").symlink_to("a")
+    with pytest.raises(KernelError) as error:
+        paths.make_file(root, "/a")
+    assert error.value.errno == errno.ELOOP
+
+
 @pytest.mark.parametrize("path", ["../outside/secret", "link/secret", "/outside/secret"])
 def test_beneath_means_beneath(root: int, place: Path, path: str) -> None:
     (place / "root/link").symlink_to("../outside")

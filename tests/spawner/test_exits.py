@@ -222,7 +222,10 @@ async def test_a_spawner_that_cannot_begin_says_why(tmp_path: Path) -> None:
         await SpawnerClient.start(tmp_path / "run", visible=[tmp_path / "missing"])
 
 
-async def test_a_peer_from_another_pid_namespace_is_turned_away(box: Box) -> None:
+@pytest.mark.parametrize(
+    "elsewhere", [("--pid", "--fork"), ("--mount",), ("--user", "--map-root-user")], ids=["pid", "mount", "user"]
+)
+async def test_a_peer_from_another_namespace_is_turned_away(box: Box, elsewhere: tuple[str, ...]) -> None:
     script = f"""
 import socket
 sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -230,7 +233,7 @@ sock.connect({str(box.run / "socket")!r})
 print(sock.recv(100))
 """
     process = await asyncio.create_subprocess_exec(
-        "unshare", "--pid", "--fork", sys.executable, "-c", script, stdout=asyncio.subprocess.PIPE
+        "unshare", *elsewhere, sys.executable, "-c", script, stdout=asyncio.subprocess.PIPE
     )
     out, _ = await process.communicate()
     assert out == b"b''\n"

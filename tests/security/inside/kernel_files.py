@@ -32,7 +32,7 @@ def sysrq() -> str:
 @way(control=False)
 def binfmt_misc() -> str:
     """admin-guide/binfmt-misc: an interpreter for everybody's files."""
-    return writable("/proc/sys/fs/binfmt_misc/register", "/proc/sys/fs/binfmt_misc")
+    return writable("/proc/sys/fs/binfmt_misc/register")
 
 
 @way(control=False)
