@@ -46,13 +46,17 @@ class Transcript:
         with self._more:
             return list(self._lines)
 
+    def complaints(self) -> str:
+        """What it has said on standard error."""
+        return self._complaints.read_text()
+
     def until(self, true: Callable[[list[Line]], bool], seconds: float, otherwise: str) -> list[Line]:
         """The lines as soon as something is true of them. Raises HarnessError with all that was said."""
         with self._more:
             if self._more.wait_for(lambda: true(self._lines), seconds):
                 return list(self._lines)
         said = "\n".join(map(str, self.lines()))
-        raise HarnessError(f"{otherwise}\n{said}\n{self._complaints.read_text()}")
+        raise HarnessError(f"{otherwise}\n{said}\n{self.complaints()}")
 
     def end(self) -> None:
         """Ask the program to end and hear it out."""
