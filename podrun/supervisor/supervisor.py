@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ from podrun.lifecycle.fitting import NodeView
 from podrun.lifecycle.phase import TERMINAL
 from podrun.runtime.model import Event, State
 from podrun.store.records import WatchEvent
-from podrun.supervisor import observing, references
+from podrun.supervisor import observing, references, retelling
 from podrun.supervisor.eviction import StorageWatch
 from podrun.supervisor.resizing import PENDING
 from podrun.supervisor.services import Services
@@ -55,6 +56,7 @@ class Supervisor:
         for worker in list(self._workers.values()):
             if worker.resizing.behind and (found := self._object(worker)) is not None:
                 worker.consider(found)
+        self._tell_what_was_not_told()
         await self._bury_strangers()
         for resource, handler in (
             ("pods", self._on_pod),
@@ -62,6 +64,17 @@ class Supervisor:
             ("secrets", self._on_source),
         ):
             self._unsubscribe.append(services.store.subscribe(resource, handler))
+
+    def _tell_what_was_not_told(self) -> None:
+        """Events that the last podrund did not live to write."""
+        services = self.services
+        events: dict[str, list[Object]] = defaultdict(list)
+        for event in services.store.list("events"):
+            events[event["involvedObject"].get("uid", "")].append(event)
+        for uid, worker in self._workers.items():
+            if attempts := services.runtime.containers(uid):
+                for each in retelling.untold(worker.pod, attempts, events[uid], services.clock()):
+                    worker.tell("Normal", each.reason, each.message, each.container)
 
     async def _drop_unstarted(self) -> None:
         """Remove what podrund had created and not yet started when it died: its next start is its first."""

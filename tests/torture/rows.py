@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.torture import killed
+from tests.torture import crowds, killed
 from tests.torture.row import Row
 
-ROWS: tuple[Row, ...] = (*killed.ROWS,)
+ROWS: tuple[Row, ...] = (*killed.ROWS, *crowds.ROWS)
