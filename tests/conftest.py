@@ -19,12 +19,13 @@ from tests.harness import Podrun, prepare_images
 
 PROJECT = Path(__file__).resolve().parents[1]
 IMAGE_SOURCES = PROJECT / "images"
+PATTERN_IMAGES = IMAGE_SOURCES / "patterns"
 
 
-def _key_of(folder: Path) -> str:
-    """A name for the content of the image recipes and of what builds them."""
+def _key_of(*sources: Path) -> str:
+    """A name for the content of image recipes and of what builds them."""
     digest = hashlib.sha256()
-    for path in sorted([*folder.rglob("*"), *(PROJECT / "podrun/images").rglob("*.py")]):
+    for path in sorted([*sources, *(PROJECT / "podrun/images").rglob("*.py")]):
         if path.is_file():
             digest.update(str(path.relative_to(PROJECT)).encode() + path.read_bytes())
     return digest.hexdigest()[:16]
@@ -32,7 +33,14 @@ def _key_of(folder: Path) -> str:
 
 def shipped_images() -> Path:
     """An image directory that holds the shipped images, built once per machine and content."""
-    return prepare_images(IMAGE_SOURCES, _key_of(IMAGE_SOURCES))
+    sources = [path for path in IMAGE_SOURCES.rglob("*") if PATTERN_IMAGES not in path.parents]
+    return prepare_images([IMAGE_SOURCES], _key_of(*sources))
+
+
+def pattern_images() -> Path:
+    """An image directory with busybox and the images of examples/patterns, built once per machine and content."""
+    recipes = [IMAGE_SOURCES / "busybox.yaml", *PATTERN_IMAGES.glob("*.yaml")]
+    return prepare_images(recipes, f"patterns-{_key_of(*recipes)}", "patterns-work")
 
 
 @pytest.fixture(scope="session")

@@ -361,10 +361,11 @@ rm -rf "$1"
 """A machine has an address that others know and a way to the world, here one that leads nowhere."""
 
 
-def prepare_images(recipes: Path, key: str) -> Path:
+def prepare_images(recipes: Sequence[Path], key: str, work: str = "work") -> Path:
     """An image directory with what `recipes` make, built once on this machine; `key` names its content.
 
-    Built in the machine's own network namespace, since recipes fetch packages.
+    Built in the machine's own network namespace, since recipes fetch packages. `work` names the directory of what is
+    built, old and new; those who share it have each other's images.
     """
     cache = Path("/var/tmp/podrun-test-images")
     ready = cache / key
@@ -372,12 +373,12 @@ def prepare_images(recipes: Path, key: str) -> Path:
     with (cache / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not ready.is_dir():
-            work = cache / "work"  # kept: what has not changed is not built again
-            command = [str(part) for part in (BIN / "podrun", "--root", work, "images", "build", recipes)]
+            built = cache / work  # kept: what has not changed is not built again
+            command = [str(part) for part in (BIN / "podrun", "--root", built, "images", "build", *recipes)]
             subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
             fresh = cache / f".{key}"
             shutil.rmtree(fresh, ignore_errors=True)
-            subprocess.run(["cp", "-al", Layout(work).images, fresh], check=True)
+            subprocess.run(["cp", "-al", Layout(built).images, fresh], check=True)
             shutil.rmtree(fresh / "build", ignore_errors=True)  # the compiler's cache: thousands of files
             fresh.rename(ready)
     return ready

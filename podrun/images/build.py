@@ -85,7 +85,8 @@ class Builder:
             tree.put(path, Node(0o777, target=target))
         if layer.packages:
             on_progress(Progress(title, "fetching"))
-            files = await self._apt.fetch(await self._apt.closure(layer.packages))
+            closure = await self._apt.closure(layer.packages)
+            files = await self._apt.fetch([package for package in closure if not package.is_one_of(layer.without)])
             on_progress(Progress(title, "unpacking"))
             await debian.add_packages(tree, files, scratch)
         for path, package in layer.package_files.items():

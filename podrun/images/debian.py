@@ -9,6 +9,7 @@ import tarfile
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -33,6 +34,11 @@ class Package:
         """`strace:amd64=6.1-0.1`, as apt-get download takes it."""
         name, version, architecture = unquote(self.file).removesuffix(".deb").split("_")
         return f"{name}={version}" if architecture == "all" else f"{name}:{architecture}={version}"
+
+    def is_one_of(self, patterns: Sequence[str]) -> bool:
+        """Whether its name is among these, which may hold `*`."""
+        name = self.file.partition("_")[0]
+        return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 class Apt:

@@ -74,6 +74,9 @@ class LayerRecipe(Part):
     """Path -> where the symbolic link leads."""
     packages: tuple[str, ...] = ()
     """Debian packages, unpacked together with everything they depend on; their scripts do not run."""
+    without: tuple[str, ...] = ()
+    """Dependencies that are left out, as names or patterns (`libllvm*`): what only those scripts need, or what the
+    image's program does without."""
     package_files: dict[AbsolutePath, str] = {}
     """Path -> the one Debian package that this single file is taken from (the path is the same there)."""
     go: GoProgram | None = None
