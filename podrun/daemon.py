@@ -62,6 +62,7 @@ from podrun.runtime.runtime import Runtime
 from podrun.sdnotify import is_under_systemd, notify
 from podrun.settings import Settings
 from podrun.spawner.client import SpawnerClient, SpawnerError
+from podrun.spawner.protocol import VERSION as PROTOCOL
 from podrun.spawner.start import SpawnerLost
 from podrun.store.journal import UnreadableDatabase
 from podrun.store.store import Store
@@ -71,9 +72,11 @@ from podrun.supervisor.machine import Machine, resolver
 from podrun.supervisor.memory import Memory
 from podrun.supervisor.node import NodeStatus
 from podrun.supervisor.options import Options
+from podrun.supervisor.pressure import PressureWatch
 from podrun.supervisor.pulls import Pulls
 from podrun.supervisor.recorder import Recorder
 from podrun.supervisor.services import Services
+from podrun.supervisor.shortage import observations
 from podrun.supervisor.supervisor import Supervisor
 from podrun.supervisor.user_ranges import UserRanges
 from podrun.ui.site import Site
@@ -175,10 +178,11 @@ class _Daemon:
         for directory in (layout.state, layout.logs, layout.etc):
             directory.mkdir(mode=0o755, parents=True, exist_ok=True)
         certificates = self._certificates()
-        await self._connect(None)
-        schema.use(schema.load(layout.schema_cache))
+        # First: what cannot read the database must not take over the spawner.
         store = Store(layout.database)
         stack.push_async_callback(store.close)
+        await self._connect(None)
+        schema.use(schema.load(layout.schema_cache))
         slices = SliceIndex(store)
         await self._start_controllers(store, slices, certificates, stack)
 
@@ -229,6 +233,7 @@ class _Daemon:
         stack.push_async_callback(collection.stop)
         stack.push_async_callback(supervisor.stop)
         stack.push_async_callback(box.stop)
+        await self._relieve(supervisor, node, collection, stack)
         service_rules = ServiceRules(OWN_ADDRESSES, layout.run / "services.json")
         service_network = ServiceNetwork(store, slices, service_rules, settings.node, map(str, OWN_ADDRESSES))
         await service_network.start()
@@ -244,6 +249,24 @@ class _Daemon:
         await self._serve_names(StoreView(store, slices), stack)
         self._renew_later(certificates, server)
         return runtime
+
+    async def _relieve(
+        self, supervisor: Supervisor, node: NodeStatus, collection: ImageCollection, stack: AsyncExitStack
+    ) -> None:
+        """End pods before memory or disk runs out."""
+        layout = self.layout
+        watch = PressureWatch(
+            supervisor.services,
+            supervisor.workers,
+            self.settings.eviction_thresholds(),
+            lambda: observations(layout.state, layout.images),
+            collection.remove_unused,
+            node.short_of,
+            node.tell,
+        )
+        watch.start()
+        stack.push_async_callback(watch.stop)
+        supervisor.short_of, supervisor.ended, node.on_tick = watch.rejection, watch.ended, watch.tick
 
     async def _start_controllers(
         self, store: Store, slices: SliceIndex, certificates: pki.Pki, stack: AsyncExitStack
@@ -307,6 +330,8 @@ class _Daemon:
         if former is not None:
             former = self.spawner  # which may be one that was lost before the runtime had it
         self.spawner = await SpawnerClient.start(layout.spawner_run, visible=[layout.state, layout.run], former=former)
+        if former is None:
+            await self._update_spawner()
         if former is not None or SUCCESSOR in os.environ:
             await self._supervise()
         for name, sock in self.listeners.items():
@@ -314,6 +339,21 @@ class _Daemon:
         if self.name_sockets:
             await self.spawner.keep(DNS_SOCKETS, self.name_sockets, str(DNS_ADDRESS))
         return self.spawner
+
+    async def _update_spawner(self) -> None:
+        """After an upgrade: the spawner that runs takes up this code, pods and all.
+
+        Where this code cannot read that one's state, nothing is touched: pods go on, for a podrun that can.
+        """
+        try:
+            await self.spawner.update()
+        except SpawnerError as error:
+            if self.spawner.welcome.version != PROTOCOL:
+                raise CannotStart(
+                    f"another version of podrun ({self.spawner.welcome.code}) runs pods here, and this one cannot take"
+                    f" them over: {error}; start that version again, or end the pods with it first"
+                ) from error
+            log.warning("the spawner goes on with the code of podrun %s: %s", self.spawner.welcome.code, error)
 
     async def _supervise(self) -> None:
         """Have the spawner start this program again when it dies, where systemd does not do so.

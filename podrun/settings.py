@@ -8,17 +8,31 @@ registryMirrors:
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.alias_generators import to_camel
+
+from podrun.lifecycle.pressure import HARD_DEFAULTS, Threshold, thresholds
 
 
 class SettingsError(Exception):
     """config.yaml or an option is wrong; the text names the file, the field and what it should be."""
+
+
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+
+
+def _seconds(text: str) -> float:
+    """Of a duration as Go writes it. Raises ValueError."""
+    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|h|m|s)", text)
+    if not parts or "".join(map("".join, parts)) != text:
+        raise ValueError(f"{text!r} is no duration, as 90s and 1m30s are")
+    return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 
 class Settings(BaseModel):
@@ -41,6 +55,13 @@ class Settings(BaseModel):
     registry_mirrors: dict[str, tuple[str, ...]] = {}
     """Registry (docker.io) to the addresses asked before it, in order."""
 
+    eviction_hard: dict[str, str] = HARD_DEFAULTS
+    """What the machine must have left (memory.available: 100Mi, ...) before pods are evicted; {} is nothing."""
+    eviction_soft: dict[str, str] = {}
+    """The same, with a grace."""
+    eviction_soft_grace_period: dict[str, str] = {}
+    """How long a soft one may be met: 90s, 1m30s."""
+
     @field_validator("listen")
     @classmethod
     def _is_an_address(cls, value: str) -> str:
@@ -52,6 +73,16 @@ class Settings(BaseModel):
         except ValueError:
             raise ValueError(f"{value!r} is not ADDRESS:PORT, as 127.0.0.1:6443 is") from None
         return value
+
+    @model_validator(mode="after")
+    def _evicts_by_what_there_is(self) -> Self:
+        self.eviction_thresholds()
+        return self
+
+    def eviction_thresholds(self) -> tuple[Threshold, ...]:
+        """Of the three fields above."""
+        grace = {signal: _seconds(text) for signal, text in self.eviction_soft_grace_period.items()}
+        return thresholds(self.eviction_hard, self.eviction_soft, grace)
 
     @property
     def host(self) -> str:

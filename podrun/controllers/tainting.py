@@ -1,4 +1,5 @@
-"""Taints of the node: one tells that it is cordoned, and those that are NoExecute end pods that do not bear them.
+"""Taints of the node: some tell that it is cordoned or short of something, and those that are NoExecute end pods that
+do not bear them.
 
 Of the node lifecycle controller and the taint eviction controller (pkg/controller/tainteviction) what one node needs.
 """
@@ -17,7 +18,7 @@ from podrun.api.errors import ApiError
 from podrun.api.names import rfc3339
 from podrun.api.pod import Pod
 from podrun.controllers.scheduling import Recorder
-from podrun.lifecycle import fitting
+from podrun.lifecycle import fitting, pressure
 from podrun.store.deleting import disrupt
 from podrun.store.records import WatchEvent
 from podrun.store.store import Decision, Store
@@ -41,21 +42,27 @@ def seconds_left(pod: Pod, taints: Sequence[Object]) -> float | None:
     return shortest
 
 
-def with_cordon_taint(node: Object, now: float) -> Object:
-    """The node with the taint that says what `spec.unschedulable` says; the same object when that is so already."""
+def with_own_taints(node: Object, now: float) -> Object:
+    """The node with the taints that its `spec.unschedulable` and its conditions call for; the same object when it has
+    them already."""
     spec = node.get("spec") or {}
     taints = spec.get("taints") or []
-    others = [t for t in taints if not _is_cordon(t)]
-    if bool(spec.get("unschedulable")) == (len(others) < len(taints)):
+    conditions = (node.get("status") or {}).get("conditions") or ()
+    wanted = [*pressure.taints(conditions), *([_CORDON] if spec.get("unschedulable") else [])]
+    kept = [t for t in taints if not _is_own(t) or t["key"] in wanted]
+    there = {t["key"] for t in kept if _is_own(t)}
+    new = [{"key": key, "effect": "NoSchedule", "timeAdded": rfc3339(now)} for key in wanted if key not in there]
+    if not new and len(kept) == len(taints):
         return node
-    if spec.get("unschedulable"):
-        others.append({**fitting.UNSCHEDULABLE_TAINT, "timeAdded": rfc3339(now)})
     made = {key: value for key, value in spec.items() if key != "taints"}
-    return {**node, "spec": {**made, "taints": others} if others else made}
+    return {**node, "spec": {**made, "taints": [*kept, *new]} if kept or new else made}
 
 
-def _is_cordon(taint: Object) -> bool:
-    return all(taint.get(key) == value for key, value in fitting.UNSCHEDULABLE_TAINT.items())
+_CORDON = fitting.UNSCHEDULABLE_TAINT["key"]
+
+
+def _is_own(taint: Object) -> bool:
+    return taint.get("effect") == "NoSchedule" and taint.get("key") in (_CORDON, *pressure.TAINTS.values())
 
 
 class TaintController:
@@ -97,8 +104,8 @@ class TaintController:
             self._consider(event.object)
 
     def _look_at(self, node: Object) -> None:
-        if with_cordon_taint(node, 0) is not node:
-            self._begin(self._mark_cordon())
+        if with_own_taints(node, 0) is not node:
+            self._begin(self._mark())
         taints = [t for t in (node.get("spec") or {}).get("taints") or () if t.get("effect") == "NoExecute"]
         if taints == self._taints:
             return
@@ -138,11 +145,11 @@ class TaintController:
     async def _delete(self, pod: Pod) -> None:
         await disrupt(self._store, *pod.key, BY_TAINT, DeleteOptions(uid=pod.uid), self._clock())
 
-    async def _mark_cordon(self) -> None:
+    async def _mark(self) -> None:
         def marked(current: Object | None) -> Decision:
             if current is None:
                 return None
-            made = with_cordon_taint(current, self._clock())
+            made = with_own_taints(current, self._clock())
             return None if made is current else dict(made)
 
         await self._store.write("nodes", "", self._name, marked)

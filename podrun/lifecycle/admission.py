@@ -58,6 +58,11 @@ def rejection(pod: Pod, node: NodeView, others: Sequence[Pod], *, app_armor: boo
     return _app_armor(pod, available=app_armor)
 
 
+def lacks_only_room(pod: Pod, node: NodeView, others: Sequence[Pod], *, app_armor: bool) -> bool:
+    """Whether the node would take the pod if the others were not there (the kubelet then looks for room)."""
+    return rejection(pod, node, (), app_armor=app_armor) is None and not fitting.ports_clash(pod, others)
+
+
 def _sysctls(pod: Pod) -> Rejection | None:
     """Only sysctls that are the pod's own and touch no other pod (sysctl/safe_sysctls.go, allowlist.go)."""
     for sysctl in pod.spec.security_context.sysctls:

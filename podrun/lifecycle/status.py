@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from podrun.api import disruption
+from podrun.api.disruption import Disruption
 from podrun.api.names import rfc3339
 from podrun.api.pod import Pod
 from podrun.lifecycle import conditions, container_status, readiness, resources, restart
@@ -27,6 +29,8 @@ class Ending:
 
     reason: str
     message: str
+    disruption: Disruption | None = None
+    """What the DisruptionTarget condition says where the machine's need ends it, or another pod's."""
 
 
 def list_key(prefix: str) -> str:
@@ -77,6 +81,9 @@ def generate(
         status.update(phase=now_phase, reason=ending.reason, message=ending.message)
     readiness.add_readiness(pod, lists[""], lists["init"], observed)
     status["conditions"] = _conditions(pod, observed, statuses, now_phase, before, resize_conditions)
+    if ending is not None and ending.disruption is not None:
+        target = disruption.condition(ending.disruption, pod.metadata.generation)
+        status["conditions"] = [target, *(c for c in status["conditions"] if c["type"] != disruption.TYPE)]
     _addresses(status, pod, observed, before)
     status["qosClass"] = qos_class(pod)
     status.update({list_key(prefix): made for prefix, made in lists.items() if made})
@@ -175,7 +182,9 @@ def written(pod: Pod, new: Mapping[str, Any], old: Mapping[str, Any], *, now: fl
                 status[key] = old[key]
     status["conditions"] = _timed(_shut(status.get("conditions", ()), status["phase"]), old.get("conditions", ()), now)
     foreign = [c for c in old.get("conditions", ()) if c["type"] not in conditions.OWNED]
-    own = [c for c in status["conditions"] if c["type"] in conditions.OWNED or c["type"] == "DisruptionTarget"]
+    # Why it is disrupted is told with the end itself, not while its containers still stop.
+    told = {disruption.TYPE} if not may_run and new["phase"] in TERMINAL and old.get("phase") not in TERMINAL else set()
+    own = [c for c in status["conditions"] if c["type"] in conditions.OWNED or c["type"] in told]
     names = {c["type"] for c in own}
     status["conditions"] = [*(c for c in foreign if c["type"] not in names), *own]
     if not status["conditions"]:

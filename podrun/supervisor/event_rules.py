@@ -5,6 +5,7 @@ Pure: `correlate` takes what is to be told and what was told before, and gives w
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 SPAM_BURST, SPAM_REFILL = 25, 300.0
@@ -24,6 +25,8 @@ class Told:
     message: str
     related: tuple[str, str, str, str, str] | None = None
     """Another object that this is about, in the same form."""
+    annotations: Mapping[str, str] | None = None
+    """Of the Event."""
 
 
 @dataclass(slots=True)

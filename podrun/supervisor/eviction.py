@@ -15,6 +15,7 @@ from podrun.api.pod import Pod
 from podrun.api.quantity import Quantity
 from podrun.lifecycle import resources
 from podrun.lifecycle.status import Ending
+from podrun.lifecycle.victims import is_critical
 from podrun.runtime.errors import RuntimeFailure
 from podrun.supervisor import configs
 from podrun.supervisor.services import Services
@@ -62,7 +63,7 @@ class StorageWatch:
         while limited := self._limited():
             await asyncio.sleep(EVERY)
             for worker in limited:
-                if worker.stage is not Stage.SYNCING:
+                if worker.stage is not Stage.SYNCING or is_critical(worker.pod):
                     continue
                 try:
                     message = await self._excess(worker.pod)
@@ -71,7 +72,7 @@ class StorageWatch:
                     continue
                 if message is not None:
                     worker.tell("Warning", EVICTED, message)
-                    worker.evict(Ending(EVICTED, message), grace=0)
+                    worker.evict(Ending(EVICTED, message), grace=1)
         self._task = None
 
     async def _excess(self, pod: Pod) -> str | None:
@@ -85,7 +86,7 @@ class StorageWatch:
         limits = resources.pod_limits(pod)
         if STORAGE not in limits:
             return None
-        own = await self._containers(pod)
+        own = await container_disk(self._services, pod)
         total = sum(own.values()) + sum(use.used for use in volumes if not use.memory)
         if total > limits[STORAGE].value():
             return f"Pod ephemeral local storage usage exceeds the total limit of containers {limits[STORAGE]}. "
@@ -96,16 +97,16 @@ class StorageWatch:
                 return f'Container {container.name} exceeded its local ephemeral storage limit "{limit}". '
         return None
 
-    async def _containers(self, pod: Pod) -> dict[str, int]:
-        """Bytes in each container's writable layer and logs."""
-        used: dict[str, int] = {}
-        runtime = self._services.runtime
-        logs = configs.log_directory(pod, self._services.options)
-        for status in runtime.containers(pod.uid):
-            if status.state == "running":
-                name = status.config.name
-                used[name] = await runtime.writable_layer_usage(status.id) + _size(logs / name)
-        return used
+
+async def container_disk(services: Services, pod: Pod) -> dict[str, int]:
+    """Bytes in each running container's writable layer and logs."""
+    used: dict[str, int] = {}
+    logs = configs.log_directory(pod, services.options)
+    for status in services.runtime.containers(pod.uid):
+        if status.state == "running":
+            name = status.config.name
+            used[name] = await services.runtime.writable_layer_usage(status.id) + _size(logs / name)
+    return used
 
 
 def _size(directory: Path) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from podrun.api.pod import Pod
-from podrun.images.model import Image, ImageError
+from podrun.images.model import Image, ImageError, Source
 from podrun.lifecycle.image_collection import MINIMUM_AGE, Disk, Held, to_collect
 from podrun.runtime.service import RuntimeService
 from podrun.supervisor.needs import Clock
@@ -64,6 +64,17 @@ class ImageCollection:
         """Something has changed: collect, if the disk is fuller than it may be."""
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def remove_unused(self) -> None:
+        """Remove every image that nobody uses, whatever its age; not what podrun built, which no pull brings back."""
+        containers = self._runtime.containers()
+        in_use = {status.config.image_id for status in containers} | self._named()
+        doomed = [i.id for i in self._images.list() if i.id not in in_use and i.source is not Source.BUILT]
+        for image_id in doomed:
+            log.info("image %s is removed: the disk runs out", image_id)
+            await self._images.remove(image_id)
+        if doomed:
+            await self._images.garbage_collect({layer for status in containers for layer in status.config.layers})
 
     async def stop(self) -> None:
         """Begin no more; what is being removed is."""

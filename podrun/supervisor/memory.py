@@ -1,4 +1,5 @@
-"""What must outlive podrund beside statuses and the runtime's state: back-offs, verdicts of probes, limits in force.
+"""What must outlive podrund beside statuses and the runtime's state: back-offs, verdicts of probes, limits in force,
+why a pod is being evicted.
 
 One small JSON file per pod, replaced atomically when something in it changes (rarely: at restarts of containers and
 when a probe's verdict changes). It lies on a tmpfs: after a reboot nothing of it would be true.
@@ -14,9 +15,11 @@ from typing import Any
 
 import orjson
 
+from podrun.api.disruption import Disruption
 from podrun.kernel import files
 from podrun.lifecycle.observed import ActualResources, Backoff, Verdict
 from podrun.lifecycle.probes import Role
+from podrun.lifecycle.status import Ending
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +33,9 @@ class Remembered:
     resources: dict[str, ActualResources] = field(default_factory=dict)
     resize: dict[str, Any] = field(default_factory=dict)
     """The resize conditions that hold, by type, and what has been allocated to the pod."""
+    ending: Ending | None = None
+    """Why the pod is being evicted, if it is, and the seconds it has for it (None: what it asked for)."""
+    ending_grace: int | None = None
 
 
 class Memory:
@@ -49,6 +55,9 @@ class Memory:
         made.backoffs = {key: Backoff(*entry) for key, entry in data.get("backoffs", {}).items()}
         for role, entries in data.get("verdicts", {}).items():
             made.verdicts[Role(role)] = {key: Verdict(text) for key, text in entries.items()}
+        if ending := data.get("ending"):
+            reason, message, why, made.ending_grace = ending
+            made.ending = Ending(reason, message, Disruption(*why) if why else None)
         made.resources = {key: ActualResources(*entry) for key, entry in data.get("resources", {}).items()}
         return made
 
@@ -85,4 +94,13 @@ def _plain(remembered: Remembered) -> Mapping[str, Any]:
             for key, r in remembered.resources.items()
         },
         "resize": remembered.resize,
+        "ending": _ending(remembered),
     }
+
+
+def _ending(remembered: Remembered) -> tuple[Any, ...] | None:
+    ending = remembered.ending
+    if ending is None:
+        return None
+    why = tuple(ending.disruption) if ending.disruption is not None else None
+    return ending.reason, ending.message, why, remembered.ending_grace

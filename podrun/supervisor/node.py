@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -31,17 +31,36 @@ DECLARED_FEATURES = (
     "InPlacePodVerticalScalingInitContainers",
     "RestartAllContainersOnContainerExits",
 )
-_HEALTHY = (
-    ("MemoryPressure", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
-    ("DiskPressure", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
-    ("PIDPressure", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
-)
+_PRESSURES = {
+    "MemoryPressure": (
+        ("KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+        ("KubeletHasInsufficientMemory", "kubelet has insufficient memory available"),
+    ),
+    "DiskPressure": (
+        ("KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+        ("KubeletHasDiskPressure", "kubelet has disk pressure"),
+    ),
+    "PIDPressure": (
+        ("KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+        ("KubeletHasInsufficientPID", "kubelet has insufficient PID available"),
+    ),
+}
+"""Reason and message of each condition, while it does not hold and while it does."""
 
 
 def node_object(
-    name: str, machine: Machine, images: Sequence[Image], version: str, now: float, before: Mapping[str, Any] | None
+    name: str,
+    machine: Machine,
+    images: Sequence[Image],
+    version: str,
+    now: float,
+    before: Mapping[str, Any] | None,
+    pressures: Collection[str] = (),
 ) -> Object:
-    """The Node as it is to be; what others wrote (labels, taints, annotations) is kept from `before`."""
+    """The Node as it is to be; what others wrote (labels, taints, annotations) is kept from `before`.
+
+    `pressures` are the conditions of being short of something that hold.
+    """
     meta: Object = dict(before["metadata"]) if before is not None else {"name": name, "uid": new_uid()}
     meta.setdefault("creationTimestamp", rfc3339(now))
     meta["labels"] = {
@@ -60,7 +79,7 @@ def node_object(
             **old,
             "capacity": dict(machine.capacity),
             "allocatable": dict(machine.allocatable),
-            "conditions": _conditions(old.get("conditions", ()), now),
+            "conditions": _conditions(old.get("conditions", ()), now, pressures),
             "addresses": [
                 *({"type": "InternalIP", "address": address} for address in machine.addresses),
                 {"type": "Hostname", "address": name},
@@ -91,9 +110,12 @@ def node_object(
     }
 
 
-def _conditions(before: Sequence[Mapping[str, Any]], now: float) -> list[Object]:
+def _conditions(before: Sequence[Mapping[str, Any]], now: float, pressures: Collection[str]) -> list[Object]:
     times = {c["type"]: (c["status"], c.get("lastTransitionTime")) for c in before}
-    wanted = [(kind, "False", reason, message) for kind, reason, message in _HEALTHY]
+    wanted = [
+        (kind, "True" if kind in pressures else "False", *texts[kind in pressures])
+        for kind, texts in _PRESSURES.items()
+    ]
     wanted.append(("Ready", "True", "KubeletReady", "kubelet is posting ready status"))
     made = []
     for kind, status, reason, message in wanted:
@@ -133,13 +155,14 @@ class NodeStatus:
         self._store, self._recorder, self._name, self._machine = store, recorder, name, machine
         self._images, self._version, self._clock = images, version, clock
         self._renewal: asyncio.Task[None] | None = None
+        self._pressures: frozenset[str] = frozenset()
+        self.on_tick: Callable[[], None] = lambda: None
+        """Called with each renewal of the Lease: what has to look now and then needs no wake-up of its own."""
 
     async def start(self) -> None:
         """Publish the Node, then renew the Lease until `stop`."""
         await self.changed()
-        uid = self._store.get("nodes", "", self._name)
-        about = ("Node", "", self._name, uid["metadata"]["uid"] if uid is not None else self._name, "")
-        self._recorder.tell(Told(about, KUBELET, "Normal", "Starting", "Starting kubelet."))
+        self.tell("Normal", "Starting", "Starting kubelet.")
         self._renewal = asyncio.get_running_loop().create_task(self._renew())
 
     async def stop(self) -> None:
@@ -149,14 +172,28 @@ class NodeStatus:
             with suppress(asyncio.CancelledError):
                 await self._renewal
 
+    def tell(self, kind: str, reason: str, message: str) -> None:
+        """Record an Event about the node."""
+        node = self._store.get("nodes", "", self._name)
+        about = ("Node", "", self._name, node["metadata"]["uid"] if node is not None else self._name, "")
+        self._recorder.tell(Told(about, KUBELET, kind, reason, message))
+
+    async def short_of(self, pressures: frozenset[str]) -> None:
+        """The conditions of being short of something are these from now on."""
+        for kind in sorted(pressures ^ self._pressures):
+            reason = _PRESSURES[kind][kind in pressures][0].replace("Kubelet", "Node", 1)
+            self.tell("Normal", reason, f"Node {self._name} status is now: {reason}")
+        self._pressures = pressures
+        await self.changed()
+
     async def changed(self) -> None:
         """Write the Node as it is now."""
-        images, now = self._images(), self._clock()
+        images, now, pressures = self._images(), self._clock(), self._pressures
         await self._store.write(
             "nodes",
             "",
             self._name,
-            lambda before: node_object(self._name, self._machine, images, self._version, now, before),
+            lambda before: node_object(self._name, self._machine, images, self._version, now, before, pressures),
         )
 
     async def _renew(self) -> None:
@@ -165,6 +202,7 @@ class NodeStatus:
                 await self._store.write(LEASES, LEASE_NAMESPACE, self._name, self._lease)
             except ApiError as error:
                 log.warning("the lease of node %s was not renewed: %s", self._name, error)
+            self.on_tick()
             await asyncio.sleep(RENEW_EVERY)
 
     def _lease(self, before: Mapping[str, Any] | None) -> Object:

@@ -77,13 +77,14 @@ class Recorder:
         container: str = "",
         component: str = KUBELET,
         related: Pod | None = None,
+        annotations: Mapping[str, str] | None = None,
     ) -> None:
         """Tell of a pod, or of one of its containers; `kind` is Normal or Warning, `related` whom it happened for."""
         marks.note(pod.uid, "event", (kind, reason, message, container))
         path = container_path(pod, container) if container else ""
         about = ("Pod", pod.metadata.namespace, pod.metadata.name, pod.uid, path)
         other = ("Pod", related.metadata.namespace, related.metadata.name, related.uid, "") if related else None
-        self.tell(Told(about, component, kind, reason, message, other))
+        self.tell(Told(about, component, kind, reason, message, other, annotations))
 
     def tell(self, told: Told) -> None:
         """Write the Event, or raise the count of the one that said so before."""
@@ -129,6 +130,8 @@ class Recorder:
             "type": told.type,
             "reportingComponent": told.component,
         }
+        if told.annotations:
+            event["metadata"]["annotations"] = dict(told.annotations)
         if told.component == SCHEDULER:
             # The scheduler speaks the newer API: no source, no count, a time of microseconds.
             event |= {"source": {}, "firstTimestamp": None, "lastTimestamp": None, "eventTime": rfc3339_micro(now)}

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from podrun.api.pod import Pod
-from podrun.lifecycle import admission
+from podrun.lifecycle import admission, critical, fitting
 from podrun.lifecycle import status as statuses
+from podrun.lifecycle.admission import Rejection
 from podrun.lifecycle.fitting import NodeView
 from podrun.lifecycle.phase import TERMINAL
 from podrun.runtime.model import Event, State
@@ -41,6 +42,10 @@ class Supervisor:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._unsubscribe: list[Callable[[], None]] = []
         self._storage = StorageWatch(services, self._workers.values)
+        self.short_of: Callable[[Pod], Rejection | None] = lambda _: None
+        """Why the node is too short of something to admit a pod."""
+        self.ended: Callable[[], None] = lambda: None
+        """Called when a pod has given up its room."""
         self.gone: Callable[[Pod], None] = lambda _: None
         """Told of each pod of which nothing is left."""
 
@@ -144,9 +149,11 @@ class Supervisor:
             self.services, obj, adopted=adopted, others=lambda: self._others(uid), ended=self._room_is_free
         )
         self._workers[uid] = worker
+        first: Sequence[PodWorker] = ()
         if not adopted and worker.phase not in TERMINAL and not worker.pod.metadata.deletion_timestamp:
-            self._admit(worker)
-        task = asyncio.get_running_loop().create_task(worker.run(), name=f"pod {worker.pod}")
+            first = self._admit(worker)
+        life = self._after(first, worker) if first else worker.run()
+        task = asyncio.get_running_loop().create_task(life, name=f"pod {worker.pod}")
         self._tasks[uid] = task
         task.add_done_callback(lambda _: self._ended(uid))
         self._storage.consider()
@@ -155,15 +162,38 @@ class Supervisor:
     def _others(self, uid: str) -> Sequence[Pod]:
         return [pod for pod in self.pods_here() if pod.uid != uid]
 
-    def _admit(self, worker: PodWorker) -> None:
+    def workers(self) -> Iterable[PodWorker]:
+        """Of every pod that is known."""
+        return self._workers.values()
+
+    def _admit(self, worker: PodWorker) -> Sequence[PodWorker]:
+        """Reject what the node cannot take. Gives those that have to end before it can begin, of which each is told."""
         node = self.services.store.get("nodes", "", self.services.options.node_name)
         view = NodeView.of(node) if node is not None else self._bare_node()
-        no = admission.rejection(
-            worker.pod, view, self._others(worker.pod.uid), app_armor=self.services.options.app_armor
-        )
-        if no is not None:
-            worker.tell("Warning", no.reason, no.message)
-            worker.reject(statuses.rejected(worker.pod, no.reason, no.message))
+        pod, others, app_armor = worker.pod, self._others(worker.pod.uid), self.services.options.app_armor
+        no = self.short_of(pod) or admission.rejection(pod, view, others, app_armor=app_armor)
+        if no is None:
+            return ()
+        if no.reason.startswith("OutOf") and admission.lacks_only_room(pod, view, others, app_armor=app_armor):
+            victims = critical.to_preempt(pod, others, fitting.lacks(pod, others, view.allocatable))
+            if victims is not None:
+                return [self._preempt(victim) for victim in victims]
+        worker.tell("Warning", no.reason, no.message)
+        worker.reject(statuses.rejected(pod, no.reason, no.message))
+        return ()
+
+    def _preempt(self, victim: Pod) -> PodWorker:
+        """End a pod so that a critical one has its room."""
+        worker = self._workers[victim.uid]
+        worker.tell("Warning", critical.REASON, critical.MESSAGE)
+        worker.evict(critical.ENDING, None)
+        return worker
+
+    async def _after(self, victims: Sequence[PodWorker], worker: PodWorker) -> None:
+        """The life of a pod that begins when others have ended."""
+        for victim in victims:
+            await victim.has_ended.wait()
+        await worker.run()
 
     def _bare_node(self) -> NodeView:
         options = self.services.options
@@ -178,6 +208,7 @@ class Supervisor:
 
     def _room_is_free(self) -> None:
         """A pod has ended: a resize that waited for its room may have it now."""
+        self.ended()
         for worker in list(self._workers.values()):
             if PENDING in worker.remembered.resize and (obj := self._object(worker)) is not None:
                 worker.consider(obj)

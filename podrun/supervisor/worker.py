@@ -80,18 +80,20 @@ class PodWorker:
         self._refreshing: asyncio.Task[None] | None = None
         self._known = True
         self._wanted_again: frozenset[str] = frozenset()
-        self._ending: Ending | None = None
+        self._ending: Ending | None = self.remembered.ending
         self._grace: int | None = None
-        self._override: int | None = None
+        self._override: int | None = self.remembered.ending_grace
         self._shortening: Shortening | None = None
         self._awake = asyncio.Event()
         self.leaving = asyncio.Event()
         """Set when the pod is to end: what a sync waits for is then let go."""
+        self.has_ended = asyncio.Event()
+        """Set when nothing of the pod runs any more."""
         started = self.status.get("startTime")
         self.start_time = parse_time(started) if started else services.clock()
         self._failed_in_a_row = 0
         self._adopted = adopted
-        if self.pod.metadata.deletion_timestamp:
+        if self.pod.metadata.deletion_timestamp or self._ending is not None:
             self._leave()
 
     # What happens to it: called from outside, on the loop, never waiting.
@@ -134,10 +136,15 @@ class PodWorker:
         self._leave()
         self.wake()
 
-    def evict(self, ending: Ending, grace: int) -> None:
-        """End the pod for what it has done to the node; its phase becomes Failed."""
+    def evict(self, ending: Ending, grace: int | None) -> None:
+        """End the pod for the node's sake; its phase becomes Failed. `grace` in seconds, None for the pod's own.
+
+        It is remembered: a podrund that is restarted meanwhile goes on with it.
+        """
         if self._ending is None and self.stage is Stage.SYNCING:
             self._ending, self._override = ending, grace
+            self.remembered.ending, self.remembered.ending_grace = ending, grace
+            self.services.memory.save(self.pod.uid, self.remembered)
             self._leave()
             self.wake()
 
@@ -323,9 +330,17 @@ class PodWorker:
             targets[seen.name] = Target(seen, started.get(seen.name, False), self.address)
         self.probes.aim(targets)
 
-    def tell(self, kind: str, reason: str, message: str, container: str = "") -> None:
+    def tell(
+        self,
+        kind: str,
+        reason: str,
+        message: str,
+        container: str = "",
+        *,
+        annotations: Mapping[str, str] | None = None,
+    ) -> None:
         """Record an Event about the pod."""
-        self.services.recorder.pod(self.pod, kind, reason, message, container=container)
+        self.services.recorder.pod(self.pod, kind, reason, message, container=container, annotations=annotations)
 
     @property
     def restarting_all(self) -> bool:
@@ -360,6 +375,7 @@ class PodWorker:
         self.probes.stop()
         self.stage = Stage.TERMINATED
         self.publish(self.observe(), terminal=True)
+        self.has_ended.set()
         self._tell_ended()
 
     async def stop_sandboxes(self, observed: Observed) -> None:

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from podrun.api.pod import Pod
-from podrun.controllers.tainting import TaintController, seconds_left, with_cordon_taint
+from podrun.controllers.tainting import TaintController, seconds_left, with_own_taints
 from podrun.supervisor.recorder import Recorder
 from tests.supervisor.fakes import FakeStore
 
 A, B = ({"key": key, "value": "v", "effect": "NoExecute"} for key in "ab")
 CORDON = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
+FULL = {"key": "node.kubernetes.io/disk-pressure", "effect": "NoSchedule"}
 
 
 def bears(key: str, seconds: int | None = None) -> dict[str, Any]:
@@ -53,18 +54,33 @@ def test_how_long_a_pod_may_stay(tolerations: Any, taints: Any, expected: float 
 
 
 @pytest.mark.parametrize(
-    ("spec", "expected"),
+    ("node", "expected"),
     [
         pytest.param(
-            {"unschedulable": True}, [{**CORDON, "timeAdded": "1970-01-01T00:00:00Z"}], id="cordoned: tainted"
+            {"spec": {"unschedulable": True}}, [{**CORDON, "timeAdded": "1970-01-01T00:00:00Z"}], id="cordoned: tainted"
         ),
-        pytest.param({"taints": [CORDON, A]}, [A], id="uncordoned: that taint goes, others stay"),
-        pytest.param({"taints": [CORDON]}, None, id="the last taint takes the list with it"),
-        pytest.param({"unschedulable": True, "taints": [CORDON]}, [CORDON], id="nothing to do"),
+        pytest.param({"spec": {"taints": [CORDON, A]}}, [A], id="uncordoned: that taint goes, others stay"),
+        pytest.param({"spec": {"taints": [CORDON]}}, None, id="the last taint takes the list with it"),
+        pytest.param({"spec": {"unschedulable": True, "taints": [CORDON]}}, [CORDON], id="nothing to do"),
+        pytest.param(
+            {"spec": {"taints": [A]}, "status": {"conditions": [{"type": "DiskPressure", "status": "True"}]}},
+            [A, {**FULL, "timeAdded": "1970-01-01T00:00:00Z"}],
+            id="short of disk: tainted",
+        ),
+        pytest.param(
+            {"spec": {"taints": [FULL]}, "status": {"conditions": [{"type": "DiskPressure", "status": "False"}]}},
+            None,
+            id="no longer short: the taint goes",
+        ),
+        pytest.param(
+            {"spec": {"taints": [{**FULL, "effect": "NoExecute"}]}},
+            [{**FULL, "effect": "NoExecute"}],
+            id="one of that name with another effect is somebody else's",
+        ),
     ],
 )
-def test_the_cordon_taint(spec: dict[str, Any], expected: Any) -> None:
-    assert with_cordon_taint({"spec": spec}, 0)["spec"].get("taints") == expected
+def test_the_nodes_own_taints(node: dict[str, Any], expected: Any) -> None:
+    assert with_own_taints(node, 0)["spec"].get("taints") == expected
 
 
 class House:

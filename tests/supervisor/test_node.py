@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from podrun.api.disruption import Disruption
 from podrun.lifecycle.observed import ActualResources, Backoff, Verdict
 from podrun.lifecycle.probes import Role
+from podrun.lifecycle.status import Ending
 from podrun.supervisor import machine as machines
 from podrun.supervisor.machine import Machine
 from podrun.supervisor.memory import Memory, Remembered
@@ -49,6 +51,25 @@ def test_what_others_wrote_on_the_node_is_kept() -> None:
 
 
 @pytest.mark.looptime
+async def test_the_node_says_what_it_is_short_of(tmp_path: Path) -> None:
+    store: Any = FakeStore()
+    clock = asyncio.get_running_loop().time
+    recorder = Recorder(store, "h", clock=clock)
+    node = NodeStatus(store, recorder, "h", MACHINE, lambda: (), "0.1", clock)
+    await node.short_of(frozenset({"MemoryPressure"}))
+    await node.short_of(frozenset({"DiskPressure"}))
+    await asyncio.sleep(0)
+    said = {c["type"]: (c["status"], c["reason"]) for c in store.get("nodes", "", "h")["status"]["conditions"]}
+    assert said["DiskPressure"] == ("True", "KubeletHasDiskPressure")
+    assert said["MemoryPressure"] == ("False", "KubeletHasSufficientMemory")
+    assert [(e["reason"], e["message"]) for e in store.list("events")] == [
+        ("NodeHasInsufficientMemory", "Node h status is now: NodeHasInsufficientMemory"),
+        ("NodeHasDiskPressure", "Node h status is now: NodeHasDiskPressure"),
+        ("NodeHasSufficientMemory", "Node h status is now: NodeHasSufficientMemory"),
+    ]
+
+
+@pytest.mark.looptime
 async def test_the_lease_is_renewed_every_ten_seconds() -> None:
     store: Any = FakeStore()
     clock = asyncio.get_running_loop().time
@@ -83,6 +104,7 @@ def test_memory_comes_back_as_it_was(tmp_path: Path) -> None:
     kept = Remembered(backoffs={"k": Backoff(10.0, 5.0)}, resources={"c": ActualResources(1, 2, 3, None)})
     kept.verdicts[Role.READINESS]["c"] = Verdict.SUCCESS
     kept.resize["PodResizePending"] = {"type": "PodResizePending"}
+    kept.ending, kept.ending_grace = Ending("Evicted", "why", Disruption("TerminationByKubelet", "why")), 1
     memory.save("u", kept)
     assert Memory(tmp_path / "m").load("u") == kept
     assert memory.known() == ["u"]
