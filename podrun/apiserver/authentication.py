@@ -14,15 +14,21 @@ import struct
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import unquote
 
 from aiohttp import web
 
-from podrun.api.errors import forbidden, unauthorized
+from podrun.api.errors import bad_request, unauthorized
 from podrun.apiserver import sessions
+from podrun.apiserver.authorization import Authorizer
+from podrun.apiserver.requestinfo import RequestInfo
 from podrun.apiserver.streams.channels import BEARER, is_websocket
 from podrun.apiserver.tokens import Claims, InvalidToken, TokenSigner
-from podrun.apiserver.users import ANONYMOUS, MASTERS, User, authenticated
+from podrun.apiserver.users import ANONYMOUS, AUTHENTICATED, MASTERS, User, authenticated
 
+_IMPERSONATE = "Impersonate-"
+_EXTRA = "impersonate-extra-"
+_AUTHENTICATION = "authentication.k8s.io"
 _PROTOCOLS = "Sec-WebSocket-Protocol"
 ROOT = authenticated("podrun:root", (MASTERS,))
 _CREDENTIALS = struct.Struct("3i")
@@ -87,19 +93,43 @@ def account_user(claims: Claims) -> User:
     return authenticated(name, groups, uid=claims.account_uid, extra=extra)
 
 
-def impersonated(request: web.BaseRequest, user: User) -> User:
-    """Who the caller wants to be (`kubectl --as`); only an administrator may be someone else."""
-    name = request.headers.get("Impersonate-User", "")
+def impersonated(request: web.BaseRequest, user: User, authorizer: Authorizer) -> User:
+    """Who the caller wants to be (`kubectl --as`), where they may `impersonate` each part of it; raises Forbidden.
+
+    Kubernetes: apiserver/pkg/endpoints/filters/impersonation; a user, its groups, uid and extra are asked for singly.
+    """
+    headers = request.headers
+    name, uid = headers.get(_IMPERSONATE + "User", ""), headers.get(_IMPERSONATE + "Uid", "")
+    groups = tuple(headers.getall(_IMPERSONATE + "Group", ()))
+    extra: dict[str, tuple[str, ...]] = {}
+    for key in dict.fromkeys(key.lower() for key in headers if key.lower().startswith(_EXTRA)):
+        extra[unquote(key.removeprefix(_EXTRA))] = tuple(headers.getall(key))
     if not name:
+        if uid or groups or extra:
+            raise bad_request("a group, uid or extra cannot be impersonated without a user")
         return user
-    if not user.is_master:
-        why = f'User "{user.name}" cannot impersonate resource "users" in API group "" at the cluster scope'
-        raise forbidden("users", name, why)
-    groups = tuple(request.headers.getall("Impersonate-Group", ()))
-    if name.startswith("system:serviceaccount:") and not groups:
-        namespace = name.split(":")[2]
-        groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}")
-    return authenticated(name, groups, uid=request.headers.get("Impersonate-Uid", ""))
+    account = name.split(":") if name.startswith("system:serviceaccount:") and name.count(":") == 3 else []
+    if account:
+        wanted = [_impersonation("serviceaccounts", account[3], namespace=account[2])]
+    else:
+        wanted = [_impersonation("users", name)]
+    wanted += [_impersonation("groups", group) for group in groups]
+    wanted += [_impersonation("uids", uid, group=_AUTHENTICATION)] if uid else []
+    for key, values in extra.items():
+        wanted += [_impersonation("userextras", value, group=_AUTHENTICATION, subresource=key) for value in values]
+    for info in wanted:
+        authorizer.check(user, info)
+    if account and not groups:
+        groups = ("system:serviceaccounts", f"system:serviceaccounts:{account[2]}")
+    if name == ANONYMOUS.name:
+        return User(name, groups or ANONYMOUS.groups, uid, extra)
+    return authenticated(name, tuple(group for group in groups if group != AUTHENTICATED), uid=uid, extra=extra)
+
+
+def _impersonation(
+    resource: str, name: str, *, group: str = "", namespace: str = "", subresource: str = ""
+) -> RequestInfo:
+    return RequestInfo("", "impersonate", True, group, "v1", resource, subresource, namespace, name)
 
 
 def _websocket_token(request: web.BaseRequest) -> str:

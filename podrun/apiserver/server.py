@@ -148,7 +148,7 @@ class ApiServer:
         await self._runner.setup()
         if tls_socket is not None or pods_socket is not None:
             self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
+            self._tls.minimum_version = ssl.TLSVersion.TLSv1_3
             # A client may show a certificate of our CA; one that shows another is refused in the handshake.
             self._tls.verify_mode = ssl.CERT_OPTIONAL
             self.reload_certificates()
@@ -199,7 +199,7 @@ class ApiServer:
             return refusal(internal_error("see podrun's log"))
 
     async def _answer(self, request: web.Request, info: RequestInfo) -> web.StreamResponse:
-        user = impersonated(request, self._authenticator.user(request))
+        user = impersonated(request, self._authenticator.user(request), self._authorizer)
         if not self._authorizer.allows(user, info):
             raise forbidden_to(user, info)
         if not info.is_resource:
