@@ -20,11 +20,8 @@ def experimenting(images: Path) -> Iterator[Podrun]:
 @pytest.fixture(scope="module")
 def runs(experimenting: Podrun, request: pytest.FixtureRequest) -> Iterator[Runs]:
     """The runs that this file's tests ask for; afterwards nothing may be left of any."""
-    chosen = [
-        item.callspec.params["run"]
-        for item in request.session.items
-        if item.path == request.path and isinstance(item, pytest.Function) and "run" in getattr(item, "callspec").params
-    ]
+    items = [item for item in request.session.items if item.path == request.path and isinstance(item, pytest.Function)]
+    chosen = [item.callspec.params.get("run") for item in items]
     playing = Runs(experimenting, [run for run in chosen if isinstance(run, Run)])
     yield playing
     playing.end()

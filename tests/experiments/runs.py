@@ -1,7 +1,7 @@
 """Runs of experiments side by side: most of their time is waiting, for probes, grace periods and kills.
 
-    runs = Runs(podrun, [Run("kill-pause"), Run("kill-pause", broken=True)])
-    runs.result(Run("kill-pause")).code
+runs = Runs(podrun, [Run("kill-pause"), Run("kill-pause", broken=True)])
+runs.result(Run("kill-pause")).code
 """
 
 from __future__ import annotations
