@@ -29,7 +29,7 @@ SOURCES = Path(__file__).with_name("go")
 GO = Path(sys.executable).with_name("go")
 REPORT_SECONDS = 20.0
 LARGEST_CACHES = 2 << 30
-"""Bytes. Sources and compiled packages are worth keeping for our own programs, which change; not k9s' five gigabytes."""
+"""Bytes. Sources and compiled packages are kept for our own programs, which change; not the gigabytes of k9s."""
 
 
 @dataclass(frozen=True, slots=True)
