@@ -257,7 +257,6 @@ class PodWorker:
                 log.exception("pod %s: a step of its life failed; it is tried again in %.0f s", self.pod, wait)
             await self._sleep(wait)
         self.services.memory.forget(self.pod.uid)
-        self.services.user_ranges.release(self.pod.uid)
 
     async def _sleep(self, seconds: float | None) -> None:
         try:
@@ -395,6 +394,7 @@ class PodWorker:
         if self._refresh_timer is not None:
             self._refresh_timer.cancel()
         await self.services.volumes.teardown(self.pod.uid)
+        self.services.user_ranges.release(self.pod.uid)  # before clients see that the pod is gone (SyncTerminatedPod)
         self.status = statuses.finished(self.pod, self.status)
         if self._known:
             self.publisher.publish(self.pod, self.status, may_run=False)

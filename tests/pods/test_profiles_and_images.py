@@ -123,14 +123,17 @@ def test_how_far_a_mount_is_read_only_is_told(pods: Pods, tmp_path: Path, wanted
 
 
 def test_following_a_log_goes_on_where_it_is_rotated(pods: Pods) -> None:
-    text = "x" * 100
-    script = f"sleep 0.5; i=0; while [ $i -lt 150000 ]; do echo $i {text}; i=$((i+1)); done"
+    text = "x" * 100  # with what the log adds 14.7 MB in all, of which a file takes 10 MiB: it is rotated once
+    script = f"sleep 0.5; i=0; while [ $i -lt 100000 ]; do echo $i {text}; i=$((i+1)); done"
     pods.create(once("p", script))
     obj = pods.until("p", lambda now: state(now)["is"] == "running")
     followed = pods.podrun.shell("kubectl logs -f p | cut -d' ' -f1 | sha256sum")
-    assert followed == pods.podrun.shell("seq 0 149999 | sha256sum")
+    assert followed == pods.podrun.shell("seq 0 99999 | sha256sum")
     directory = pods.podrun.layout.logs / f"default_p_{obj['metadata']['uid']}" / "a"
-    assert len(list(directory.iterdir())) >= 2
+    rotated, current = sorted(directory.iterdir(), key=lambda path: -len(path.name))
+    assert current.name == "0.log"
+    assert rotated.name.startswith("0.log.")
+    assert 10 << 20 <= rotated.stat().st_size < 14 << 20
 
 
 def test_a_key_of_a_file_becomes_a_variable(pods: Pods) -> None:
