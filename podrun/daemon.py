@@ -73,6 +73,7 @@ from podrun.supervisor.memory import Memory
 from podrun.supervisor.node import NodeStatus
 from podrun.supervisor.options import Options
 from podrun.supervisor.pressure import PressureWatch
+from podrun.supervisor.pull_memory import PullMemory
 from podrun.supervisor.pulls import Pulls
 from podrun.supervisor.recorder import Recorder
 from podrun.supervisor.services import Services
@@ -214,7 +215,13 @@ class _Daemon:
             Services(
                 store=store,
                 runtime=runtime,
-                pulls=Pulls(images, store, recorder, options),
+                pulls=Pulls(
+                    images,
+                    store,
+                    recorder,
+                    options,
+                    memory=PullMemory(options.state / "image-pulls", layout.state / "pulled-with-secrets.json"),
+                ),
                 volumes=Volumes(layout.pods),
                 lookup=Lookup(store, images, _Tokens(store, server.signer, settings.node).issue, machine.allocatable),
                 recorder=recorder,

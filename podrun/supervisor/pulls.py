@@ -10,10 +10,10 @@ from podrun.images.credentials import of_secrets
 from podrun.images.model import Credentials, Image, ImageError, Reason, Source
 from podrun.images.reference import parse
 from podrun.lifecycle import backoff
-from podrun.lifecycle.observed import Backoff
 from podrun.store.store import Store
 from podrun.supervisor.needs import Clock, Images, NotStarted
 from podrun.supervisor.options import Options
+from podrun.supervisor.pull_memory import PullMemory
 from podrun.supervisor.recorder import Recorder
 
 
@@ -21,13 +21,17 @@ class Pulls:
     """`ensure` gives an image or says why not; what failed lately is not asked for again too soon."""
 
     def __init__(
-        self, images: Images, store: Store, recorder: Recorder, options: Options, clock: Clock = time.time
+        self,
+        images: Images,
+        store: Store,
+        recorder: Recorder,
+        options: Options,
+        clock: Clock = time.time,
+        memory: PullMemory | None = None,
     ) -> None:
         self._images, self._store, self._recorder, self._clock = images, store, recorder, clock
         self._policy = options.image_pull
-        self._backoffs: dict[tuple[str, str], Backoff] = {}
-        self._errors: dict[tuple[str, str], str] = {}
-        self._pulled_with_secret: dict[str, set[tuple[str, str]]] = {}
+        self._memory = memory or PullMemory()
 
     def get(self, reference: str) -> Image | None:
         """What is here of that name; raises ImageError for what is no name."""
@@ -35,14 +39,11 @@ class Pulls:
 
     def hurry(self, pod: Pod) -> None:
         """Wait no longer before the pod's images are asked for again."""
-        for key in [k for k in self._backoffs if k[0] == pod.uid]:
-            del self._backoffs[key]
+        self._memory.hurry(pod.uid)
 
     def forget(self, pod: Pod) -> None:
         """Drop what is remembered of a pod that is gone."""
-        for memory in (self._backoffs, self._errors):
-            for key in [k for k in memory if k[0] == pod.uid]:
-                del memory[key]
+        self._memory.forget(pod.uid)
 
     async def ensure(self, pod: Pod, reference: str, policy: str, container: str = "") -> Image:
         """The image of a container (or, with "", of an image volume). Raises NotStarted.
@@ -81,13 +82,13 @@ class Pulls:
     async def _pull(self, pod: Pod, reference: str, container: str) -> Image:
         key = (pod.uid, reference)
         now = self._clock()
-        entry = self._backoffs.get(key)
+        entry = self._memory.backoffs.get(key)
         if entry is not None and now - entry.updated <= self._policy.forget and now < entry.updated + entry.delay:
             message = f'Back-off pulling image "{reference}"'
             self._tell(pod, container, "Normal", "BackOff", message)
-            before = self._errors.get(key)
+            before = self._memory.errors.get(key)
             raise NotStarted("ImagePullBackOff", f"{message}: {before}" if before else message)
-        self._errors.pop(key, None)
+        self._memory.errors.pop(key, None)
         self._tell(pod, container, "Normal", "Pulling", f'Pulling image "{reference}"')
         started = self._clock()
         secrets, credentials = self._credentials(pod, reference)
@@ -96,9 +97,8 @@ class Pulls:
         except ImageError as error:
             self._tell(pod, container, "Warning", "Failed", f'Failed to pull image "{reference}": {error.message}')
             now = self._clock()
-            self._backoffs[key] = backoff.grown(entry, now, now, self._policy)
             reason, message = _shown(reference, error)
-            self._errors[key] = f"{reason}: {message}"
+            self._memory.failed(key, backoff.grown(entry, now, now, self._policy), f"{reason}: {message}")
             raise NotStarted(reason, message) from error
         took = _go_milliseconds(self._clock() - started)
         self._tell(
@@ -109,15 +109,12 @@ class Pulls:
             f'Successfully pulled image "{reference}" in {took} ({took} including waiting). '
             f"Image size: {image.size} bytes.",
         )
-        if secrets:
-            self._pulled_with_secret.setdefault(image.id, set()).update(secrets)
-        else:
-            self._pulled_with_secret.pop(image.id, None)
+        self._memory.pulled(image.id, secrets)
         return image
 
     def _accessible(self, pod: Pod, image: Image) -> bool:
         """An image that was pulled with a secret is for pods that have it (KEP-2535); preloaded ones are for all."""
-        needed = self._pulled_with_secret.get(image.id)
+        needed = self._memory.secrets.get(image.id)
         if image.source is not Source.PULLED or not needed:
             return True
         return bool(needed & set(self._secrets(pod)))

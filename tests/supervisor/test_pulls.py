@@ -15,6 +15,7 @@ from podrun.api.pod import Pod
 from podrun.images.model import Credentials, Image, ImageConfig, ImageError, Reason, Source
 from podrun.supervisor.needs import NotStarted
 from podrun.supervisor.options import Options
+from podrun.supervisor.pull_memory import PullMemory
 from podrun.supervisor.pulls import Pulls
 from podrun.supervisor.recorder import Recorder
 from podrun.supervisor.waiting import Left, together, unless_leaving
@@ -51,7 +52,14 @@ class House:
         clock = asyncio.get_running_loop().time
         self.recorder = Recorder(store, "node1", clock=clock)
         options = Options("node1", tmp_path, tmp_path)
-        self.pulls = Pulls(self.images, store, self.recorder, options, clock)
+        self.tmp_path = tmp_path
+
+        def begin() -> Pulls:
+            memory = PullMemory(tmp_path / "failures", tmp_path / "kept" / "secrets")
+            return Pulls(self.images, store, self.recorder, options, clock, memory)
+
+        self.restarted = begin
+        self.pulls = begin()
 
     async def ensure(self, reference: str, policy: str, *secrets: str, uid: str = "u") -> str:
         spec = {"containers": [{"name": "a"}], "imagePullSecrets": [{"name": name} for name in secrets]}
@@ -172,3 +180,31 @@ async def test_nothing_is_waited_for_when_the_pod_is_to_end() -> None:
         await unless_leaving(leaving, work("alone"), cancel=False)
     await asyncio.sleep(11)
     assert done == ["alone"]
+
+
+async def test_what_failed_lately_is_not_asked_for_again_by_the_next_podrund(house: House) -> None:
+    house.images.error = ImageError("a:1", Reason.PULL, "no")
+    await house.ensure("a:1", "Always")
+    house.pulls = house.restarted()
+    assert await house.ensure("a:1", "Always") == 'ImagePullBackOff: Back-off pulling image "a:1": ErrImagePull: no'
+    assert len(house.images.asked) == 1
+
+
+async def test_whose_secret_an_image_was_pulled_with_is_known_to_the_next_podrund(house: House) -> None:
+    data = base64.b64encode(json.dumps(SECRET).encode()).decode()
+    secret = {
+        "metadata": {"name": "s", "namespace": "n"},
+        "type": "kubernetes.io/dockerconfigjson",
+        "data": {".dockerconfigjson": data},
+    }
+    await house.store.create("secrets", secret)
+    await house.ensure("reg.example/a:1", "IfNotPresent", "s")
+    house.pulls = house.restarted()
+    said = await house.ensure("reg.example/a:1", "Never", uid="other")
+    assert said.startswith("ErrImageNeverPull")
+    assert "already present" in await house.ensure("reg.example/a:1", "Never", "s", uid="another")
+
+
+def test_a_memory_that_cannot_be_read_is_none(tmp_path: Path) -> None:
+    (tmp_path / "failures").write_text("[[1]]")
+    assert PullMemory(tmp_path / "failures").backoffs == {}
