@@ -28,6 +28,9 @@ COMMANDS = {
     "restart": "restart a container",
     "netem": "delay, lose and slow down what a pod sends",
     "break": "break a part of a pod on purpose, to see what follows",
+    "enter": "run a shell or program of the host's in a pod's namespaces",
+    "trace": "show the system calls of a container (by strace)",
+    "shell-script": "print a pod as a shell script that builds it by hand, without podrun",
     "experiment": "try out a claim about pods, step by step",
     "ui": "open the pods of this machine in a browser",
     "images": "list, load, pull, build and remove images",
@@ -42,7 +45,10 @@ COMMANDS = {
 PASSED_ON = ("kubectl",)
 """Commands whose words are all another program's, -h too."""
 
-OF_A_POD = ("anatomy", "timeline", "explain-status", "freeze", "thaw", "retry", "restart", "netem", "break")
+OF_A_POD = (
+    *("anatomy", "timeline", "explain-status", "shell-script", "enter", "trace"),
+    *("freeze", "thaw", "retry", "restart", "netem", "break"),
+)
 """Commands whose first word is a pod's name."""
 
 KNOBS = ("freeze", "thaw", "retry", "restart", "netem", "break")
