@@ -26,6 +26,7 @@ examples:
   podrun images load app.tar            a file of `docker save`, an OCI archive or directory
   podrun images pull busybox:1.36       from its registry, or a mirror named in config.yaml
   podrun images build images            every recipe in a folder; unchanged ones cost nothing
+  podrun images export app:dev rootfs   its root file system, for a chroot or the script of podrun shell-script
   podrun images rm app:dev
 """
 
@@ -40,6 +41,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     pulling.add_argument("references", nargs="+", metavar="IMAGE")
     building = actions.add_parser("build", help="build what recipes say")
     building.add_argument("recipes", nargs="+", metavar="RECIPE", help="recipe files, or folders of them")
+    exporting = actions.add_parser("export", help="write an image's root file system to a directory")
+    exporting.add_argument("image", metavar="IMAGE")
+    exporting.add_argument("directory", metavar="DIR", help="empty, or not there yet")
     removing = actions.add_parser("rm", help="forget images")
     removing.add_argument("references", nargs="+", metavar="IMAGE", help="names, or ids to forget all their names")
 
@@ -128,11 +132,26 @@ def _rm(store: ImageStore, arguments: argparse.Namespace) -> int:
     return asyncio.run(remove())
 
 
+def _export(store: ImageStore, arguments: argparse.Namespace) -> int:
+    from podrun.images.export import ExportFailed, export
+
+    image = store.get(arguments.image)
+    if image is None:
+        raise CommandError(f"there is no image {arguments.image}", "podrun images ls lists all")
+    try:
+        export(image, Path(arguments.directory))
+    except (ExportFailed, OSError) as error:
+        raise CommandError(f"{arguments.image} is not exported: {error}") from None
+    print(f"{arguments.directory} is the root file system of {arguments.image}: {len(image.layers)} layers")
+    return OK
+
+
 _ACTIONS: dict[str, Callable[[ImageStore, argparse.Namespace], int]] = {
     "ls": _ls,
     "load": _load,
     "pull": _pull,
     "build": _build,
+    "export": _export,
     "rm": _rm,
 }
 

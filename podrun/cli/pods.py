@@ -36,6 +36,11 @@ def look(arguments: argparse.Namespace, what: str, **query: str) -> dict[str, An
     return found
 
 
+def read(arguments: argparse.Namespace, what: str) -> str:
+    """As `look`, of what is text."""
+    return _opened(arguments, "GET", _path(arguments, what)).decode()
+
+
 def turn(arguments: argparse.Namespace, knob: str, words: dict[str, Any]) -> str:
     """Turn a knob of the pod; the sentence that says what was done. Raises CommandError."""
     import json
@@ -50,9 +55,16 @@ def _path(arguments: argparse.Namespace, what: str, **query: str) -> str:
 
 
 def _asked(arguments: argparse.Namespace, method: str, path: str, body: bytes | None = None) -> Any:
+    import json
+
+    return json.loads(_opened(arguments, method, path, body) or b"null")
+
+
+def _opened(arguments: argparse.Namespace, method: str, path: str, body: bytes | None = None) -> bytes:
     client = Client(api_socket(arguments.root))
     try:
-        return client.send(method, path, body, JSON)
+        with client.open(method, path, body, content_type=JSON) as answer:
+            return answer.read()
     except Refused as error:
         if error.http_code == 404 and error.status.get("reason") == "NotFound":
             message = f"there is no pod {arguments.pod} in {arguments.namespace}"

@@ -6,14 +6,19 @@ It keeps the timelines of pods that have ended, and of those that live when podr
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Any
 
 from podrun.api.errors import conflict, not_found
 from podrun.api.pod import Pod
+from podrun.cgroups import hierarchy
 from podrun.openbox import explanation
 from podrun.openbox.archive import Archive, joined
 from podrun.openbox.knobs import Knobs
+from podrun.openbox.script.plan import plan_of
+from podrun.openbox.script.pod import script
+from podrun.openbox.script.steps import Untranslatable
 from podrun.openbox.steps import name_in, timeline_of
 from podrun.runtime.runtime import Runtime
 from podrun.store.store import Store
@@ -131,6 +136,19 @@ class OpenBox:
     def object(self, namespace: str, name: str) -> Object:
         """The Pod object, for what is read of its processes. Raises NotFound."""
         return self._object(namespace, name)
+
+    def script(self, namespace: str, name: str) -> str:
+        """The pod as a shell script; to be called in a thread. Raises NotFound, and Conflict where it has no plan."""
+        obj = self._object(namespace, name)
+        uid = obj["metadata"]["uid"]
+        sandboxes = self._runtime.sandboxes(uid)
+        if not sandboxes:
+            raise conflict("pods", name, "it has no sandbox, so that there is no plan of it")
+        attempts, machine = self._runtime.containers(uid), hierarchy.detect()
+        try:
+            return script(plan_of(obj, sandboxes[-1], attempts, machine, os.uname().nodename))
+        except Untranslatable as error:
+            raise conflict("pods", name, str(error)) from None
 
     def knobs(self, namespace: str, name: str) -> Knobs:
         """Raises NotFound, and Conflict for a pod that is not on this node or has ended."""

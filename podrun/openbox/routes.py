@@ -48,10 +48,14 @@ def routes(the_box: Callable[[], OpenBox]) -> Sequence[Route]:
         dark = request.query.get("dark", "") in ("1", "true")
         return web.Response(text=draw_svg(opened, dark=dark), content_type="image/svg+xml")
 
-    looks = (("timeline", timeline), ("explanation", explanation), ("anatomy", anatomy), ("anatomy.svg", picture))
+    async def script(request: web.Request) -> web.StreamResponse:
+        return web.Response(text=await asyncio.to_thread(the_box().script, *_named(request)))
+
+    looks = {"timeline": timeline, "explanation": explanation, "script": script}
+    looks |= {"anatomy": anatomy, "anatomy.svg": picture}
     return (
         ("GET", f"{OWN_PATHS}timelines", timelines),
-        *(("GET", f"{_POD}{name}", handler) for name, handler in looks),
+        *(("GET", f"{_POD}{name}", handler) for name, handler in looks.items()),
         *(("POST", f"{_POD}{name}", _turning(the_box, name)) for name in _KNOBS),
     )
 
