@@ -32,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_pod(parser)
     add_container(parser, "whose namespaces (default: those that the pod's containers share)")
     parser.add_argument("--ns", default=_DEFAULT, metavar="KINDS", help=f"of {','.join(KINDS)} (default: {_DEFAULT})")
-    parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- CMD", help="default: your shell")
+    parser.usage = "podrun enter [-h] [-n NAMESPACE] [-c C] [--ns KINDS] POD [-- CMD ...]"
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -42,8 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     if wrong := [kind for kind in kinds if kind not in KINDS]:
         raise CommandError(f"{wrong[0]} is no kind of namespace; there are {', '.join(KINDS)}", code=USAGE)
     pid = process_of(arguments).processes[0].pid
-    command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
-    argv = enter_command(pid, kinds, command or [os.environ.get("SHELL", "/bin/sh")])
+    argv = enter_command(pid, kinds, arguments.after_dashes or [os.environ.get("SHELL", "/bin/sh")])
     try:
         os.execvp(argv[0], argv)
     except FileNotFoundError:

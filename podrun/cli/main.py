@@ -54,6 +54,9 @@ OF_A_POD = (
 KNOBS = ("freeze", "thaw", "retry", "restart", "netem", "break")
 """Commands that are small and alike: all in podrun.cli.knobs."""
 
+WITH_A_PROGRAM = ("enter", "trace")
+"""Commands whose words after `--` are another program's (`after_dashes` of their arguments)."""
+
 DESCRIPTION = "Kubernetes pods as real Linux processes on this machine."
 EXAMPLES = """\
 examples:
@@ -104,7 +107,12 @@ def _run(words: list[str]) -> int:
     if arguments.command in PASSED_ON:
         parsed = argparse.Namespace(root=None, words=arguments.rest)
     else:
-        parsed = command_parser(arguments.command).parse_args(arguments.rest)
+        own, after = arguments.rest, []
+        if arguments.command in WITH_A_PROGRAM and "--" in own:
+            place = own.index("--")
+            own, after = own[:place], own[place + 1 :]
+        parsed = command_parser(arguments.command).parse_args(own)
+        parsed.after_dashes = after
     parsed.root = parsed.root or arguments.root or os.environ.get("PODRUN_ROOT") or "/"
     return command.run(parsed)
 

@@ -23,7 +23,7 @@ The container needs no privilege for it, and goes on afterwards. strace is the h
 def configure(parser: argparse.ArgumentParser) -> None:
     add_pod(parser)
     add_container(parser, "the container (default: the pod's only one)")
-    parser.add_argument("options", nargs=argparse.REMAINDER, metavar="-- OPTIONS", help="options of strace")
+    parser.usage = "podrun trace [-h] [-n NAMESPACE] [-c C] POD [-- OPTIONS OF STRACE ...]"
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -37,8 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     arguments.container = arguments.container or _only_container(arguments)
     container = process_of(arguments)
-    argv = ["strace", "-f"]
-    argv += [word for word in arguments.options if word != "--"]
+    argv = ["strace", "-f", *arguments.after_dashes]
     for process in container.processes:
         if process.state != "Z":
             argv += ["-p", str(process.pid)]

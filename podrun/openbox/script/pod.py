@@ -86,6 +86,7 @@ def _head(pod: PodPlan) -> list[str]:
     exports = [f"#     podrun images export {image} images/{image_directory(image)}" for image in images]
     return [
         "#!/bin/sh",
+        "# shellcheck disable=SC2016      (what is in single quotes is the containers' own)",
         f'# The pod "{config.name}" of namespace {config.namespace}, built by hand: the namespaces, mounts, address',
         "# and processes that podrun makes, with commands that every Linux machine has.",
         "#",
@@ -308,7 +309,7 @@ def _volume(volume: Volume) -> list[str]:
     lines = [f"# volume {volume.name} ({volume.kind}){f': {volume.note}' if volume.note else ''}"]
     if not volume.path.startswith(WORK):
         return [*lines, f"[ -e {word(volume.path)} ] || mkdir -p {word(volume.path)}"]
-    lines.append(f"mkdir -p -m 777 {word(volume.path)}")
+    lines += [f"mkdir -p {word(volume.path)}", f"chmod 777 {word(volume.path)}"]
     if volume.size is not None:
         size = f",size={volume.size}" if volume.size else ""
         lines.append(f"mount -t tmpfs -o mode=1777{size} tmpfs {word(volume.path)}")
