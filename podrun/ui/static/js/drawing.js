@@ -43,7 +43,7 @@ class Drawing {
     this.house = h("div", { class: "house" }, this.wires, h("p", { class: "roof" }, this.address, this.cgroup), this.rails, this.past, this.rooms, this.shelf, this.pause);
     this.news = new News();
     this.matrix = matrix();
-    panel.append(h("div", { class: "open-box" }, this.house, h("aside", { class: "beside" }, this.news.element, this.matrix.element)));
+    panel.append(h("div", { class: "open-box" }, this.house, h("aside", { class: "beside" }, this.matrix.element, this.news.element)));
     this.resized = new ResizeObserver(() => this.#wire());
     this.resized.observe(this.house);
     const path = `/podrun/v1/ui/namespaces/${encodeURIComponent(namespace)}/pods/${encodeURIComponent(name)}`;
@@ -92,9 +92,11 @@ class Drawing {
   }
 
   #drawRails(anatomy, tints) {
-    const people = anatomy.containers.filter((one) => one.name !== "pause").map((one) => one.name);
+    const names = anatomy.containers.map((one) => one.name);
+    const inside = names.filter((one) => one !== "pause");
+    const people = inside.length ? inside : names; // without a container, what pause keeps for the next one
     const shared = anatomy.namespaces.filter((row) => RAILS[row.type] && people.length > 0 && people.every((one) => row.members.includes(one)));
-    const rows = shared.filter((row) => row.type !== "pid" || people.length > 1 || row.members.includes("pause"));
+    const rows = shared.filter((row) => row.type !== "pid" || (inside.length > 0 && (inside.length > 1 || row.members.includes("pause"))));
     keyed(this.rails, rows, (row) => `${row.type} ${row.inode}`, rail);
     for (const element of this.rails.children) element.ports?.(anatomy, tints);
   }

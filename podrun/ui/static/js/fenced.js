@@ -1,39 +1,20 @@
 // xterm.js writes rules into <style> elements and colours into style attributes, both of which the page's policy
-// refuses, rightly: they are markup made at run time. Here it gets a document in which the same assignments go to a
-// constructed style sheet and to the elements' style objects, which scripts may always set.
+// refuses, rightly: they are markup made at run time. While a terminal is open, the elements that are made get the
+// same assignments as a constructed style sheet and as properties of their style object, which scripts may always set.
 
-/**
- * {document, within(act), end()}: `document` is what to give to Terminal as `documentOverride`; its `open` is to be
- * called within `within`, since one part of it takes the page's own document all the same.
- */
-export function fencedDocument() {
+/** Begin; the function returned ends it. */
+export function fence() {
   const sheets = new Set();
-  const createElement = (name) => {
+  document.createElement = (name, ...rest) => {
     if (name === "style") return standIn(sheets);
-    const element = document.createElement(name);
+    const element = Document.prototype.createElement.call(document, name, ...rest);
     if (name === "span") routeStyle(element);
     return element;
   };
-  const fenced = new Proxy(document, {
-    get(target, property) {
-      if (property === "createElement") return createElement;
-      const value = Reflect.get(target, property, target);
-      return typeof value === "function" ? value.bind(target) : value;
-    },
-    set: (target, property, value) => Reflect.set(target, property, value, target),
-  });
-  const within = (act) => {
-    document.createElement = (name, ...rest) => (name === "style" ? standIn(sheets) : Document.prototype.createElement.call(document, name, ...rest));
-    try {
-      act();
-    } finally {
-      delete document.createElement;
-    }
-  };
-  const end = () => {
+  return () => {
+    delete document.createElement;
     document.adoptedStyleSheets = document.adoptedStyleSheets.filter((sheet) => !sheets.has(sheet));
   };
-  return { document: fenced, within, end };
 }
 
 /** In place of a <style>, whose mere insertion is refused: an element without a look, whose text becomes a sheet's. */
@@ -41,7 +22,7 @@ function standIn(sheets) {
   const sheet = new CSSStyleSheet();
   sheets.add(sheet);
   document.adoptedStyleSheets = [...document.adoptedStyleSheets, sheet];
-  const element = document.createElement("template");
+  const element = Document.prototype.createElement.call(document, "template");
   Object.defineProperty(element, "textContent", { get: () => "", set: (rules) => sheet.replaceSync(rules) });
   return element;
 }

@@ -3,7 +3,7 @@
 import { apiPath, containersOf } from "./pod.js";
 import { h, keyed, mark, say, visible } from "./dom.js";
 import { colour, font, onTheme } from "./theme.js";
-import { fencedDocument } from "./fenced.js";
+import { fence } from "./fenced.js";
 import { openSocket, request } from "./session.js";
 import { FitAddon } from "../xterm/addon-fit.mjs";
 import { Terminal } from "../xterm/xterm.mjs";
@@ -31,11 +31,11 @@ class Shell {
     this.debug = h("button", { type: "button", hidden: true, on: { click: () => this.#debug() } }, "Open a debug container");
     this.screen = h("div", { class: "screen" });
     panel.append(h("div", { class: "bar-of-tools" }, this.choices, h("span", { class: "stretch" }), this.status, this.debug, this.again), this.screen, h("p", { class: "quiet" }, "Ctrl ] leaves the terminal, so that the keys are the page's again."));
-    this.fenced = fencedDocument();
-    this.terminal = new Terminal({ documentOverride: this.fenced.document, fontFamily: font(), fontSize: 13, lineHeight: 1.25, cursorBlink: false, scrollback: 5000, theme: palette(), screenReaderMode: true });
+    this.unfence = fence();
+    this.terminal = new Terminal({ fontFamily: font(), fontSize: 13, lineHeight: 1.25, cursorBlink: false, scrollback: 5000, theme: palette(), screenReaderMode: true });
     this.fit = new FitAddon();
     this.terminal.loadAddon(this.fit);
-    this.fenced.within(() => this.terminal.open(this.screen));
+    this.terminal.open(this.screen);
     this.terminal.attachCustomKeyEventHandler((event) => this.#key(event));
     this.terminal.onData((data) => this.#send(STDIN, this.#input.encode(data)));
     this.terminal.onBinary((data) => this.#send(STDIN, Uint8Array.from(data, (letter) => letter.charCodeAt(0))));
@@ -164,7 +164,7 @@ class Shell {
     this.resized.disconnect();
     this.unthemed();
     this.terminal.dispose();
-    this.fenced.end();
+    this.unfence();
   }
 }
 

@@ -155,10 +155,10 @@ class Timeline {
       const late = share(at) > LATE;
       const room = (name.length + micros(at).length + 3) * LETTER;
       const [left, right] = late ? [share(at) - room, share(at)] : [share(at), share(at) + room];
-      let row = [0, 1, 2].findIndex((each) => (edges[each] ?? -1) <= left);
-      if (row < 0) row = 2;
+      let row = [0, 1, 2, 3].findIndex((each) => (edges[each] ?? -1) <= left);
+      if (row < 0) row = 3;
       edges[row] = right;
-      return h("span", { class: "milestone", "data-late": late, vars: { "--at": String(share(at)), "--row": String(row) } }, h("b", {}, visible(name)), ` ${micros(at)}`);
+      return h("span", { class: "milestone", "data-late": late, vars: { "--at": String(share(at)), "--row": String(row) } }, h("span", {}, h("b", {}, visible(name)), ` ${micros(at)}`));
     });
     return h("div", { class: "lane axis" }, h("span", { class: "lane-name" }), h("span", { class: "lane-field" }, shown));
   }
