@@ -49,7 +49,21 @@ _MODULE_OF = {"overlay": "overlay", "mqueue": "", "tmpfs": "", "proc": "", "sysf
 
 def all_checks() -> tuple[Check, ...]:
     """In the order of the report."""
-    return (kernel, file_systems, overlay, network, seccomp, cgroups, firewall, resolver, names, clock, disk)
+    return (
+        kernel,
+        file_systems,
+        overlay,
+        network,
+        seccomp,
+        cgroups,
+        firewall,
+        resolver,
+        names,
+        clock,
+        disk,
+        database,
+        troubles,
+    )
 
 
 def kernel(_: Layout) -> Iterator[Finding]:
@@ -288,6 +302,59 @@ def disk(layout: Layout) -> Iterator[Finding]:
         yield Finding(Level.NOTE, f"only {said}", "images and logs need room: 2 GiB is little")
     else:
         yield Finding(Level.OK, said)
+
+
+def database(layout: Layout) -> Iterator[Finding]:
+    """Whether the database can be read, where no podrund holds it."""
+    import sqlite3
+
+    path = layout.database
+    if not path.exists() or _is_held(layout.run / "podrund.pid"):
+        return
+    from podrun.store.journal import FORMAT
+
+    copies = sorted(path.parent.glob(f"{path.name}.before-*"))
+    again = f"put {copies[-1].name} in its place, or move" if copies else "move"
+    to_do = f"{again} it away and start podrun: pods that run are found again"
+    try:
+        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        try:
+            (found,) = connection.execute("PRAGMA user_version").fetchone()
+            (said,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        yield Finding(Level.MISSING, f"the database {path} cannot be read: {error}", to_do)
+        return
+    if found != FORMAT:
+        what = f"the database {path} is of another version of podrun (format {found}, not {FORMAT})"
+        yield Finding(Level.MISSING, what, "start that version again: pods that run go on meanwhile")
+    elif said != "ok":
+        yield Finding(Level.MISSING, f"the database {path} is damaged: {said.splitlines()[-1]}", to_do)
+    else:
+        yield Finding(Level.OK, f"database: {path.stat().st_size >> 10} KiB at {path}")
+
+
+def _is_held(claim: Path) -> bool:
+    """Whether a podrund runs: it holds the lock of the file that has its number."""
+    import fcntl
+
+    try:
+        with claim.open() as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        pass
+    return False
+
+
+def troubles(layout: Layout) -> Iterator[Finding]:
+    """Pods whose worker fails in a way that podrun does not foresee."""
+    for path in sorted((layout.run / "supervisor/troubles").glob("*")):
+        pod, _, why = path.read_text(errors="replace").partition("\n")
+        what = f"podrun itself fails on pod {pod} and tries again: {why.strip()}"
+        yield Finding(Level.NOTE, what, "podrun's log says more; this is a fault in podrun: please report it")
 
 
 def _load(module: str) -> bool:

@@ -20,7 +20,7 @@ from pathlib import Path
 from podrun.kernel import capabilities, namespaces, processes
 from podrun.kernel.processes import Prctl, prctl
 from podrun.kernel.title import set_title
-from podrun.spawner import codec, handover, logs, pause
+from podrun.spawner import codec, handover, logs, pause, program
 from podrun.spawner.confine import confine
 from podrun.spawner.launch import House
 from podrun.spawner.server import Spawner
@@ -29,6 +29,7 @@ from podrun.spawner.start import SOCKET
 
 def main(arguments: list[str]) -> int:
     """The exit status."""
+    program.code()
     match arguments:
         case ["--logs", descriptor]:
             logs.main(int(descriptor))
@@ -82,6 +83,9 @@ def _check(descriptor: int) -> int:
 
 
 def _resume(descriptor: int) -> int:
+    if not program.is_protected():  # a spawner that was begun by another interpreter knows only that one's mount
+        interpreter = program.read_only_interpreter()
+        os.execve(f"/proc/self/fd/{interpreter}", sys.orig_argv, dict(os.environ))
     state = handover.State.read(descriptor)
     os.close(descriptor)
     directory, visible = Path(state.data["directory"]), [Path(path) for path in state.data["visible"]]

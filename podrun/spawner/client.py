@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from podrun.spawner import program
 from podrun.spawner.connection import Connection, SpawnerError
 from podrun.spawner.protocol import (
     Acknowledge,
@@ -233,6 +234,11 @@ class SpawnerClient:
     async def replace(self, argv: Sequence[str] = ()) -> None:
         """Put new code in the spawner's place while pods run. Raises SpawnerError when it cannot read the old state."""
         await self._ask(Replace(tuple(argv)))
+
+    async def update(self) -> None:
+        """Have this code in the spawner's place where it runs other code. Raises SpawnerError when that cannot be."""
+        if self.welcome.code != program.code():
+            await self.replace(program.taking_over())
 
     async def rest(self) -> None:
         """Let the spawner drop what it keeps ready for more starts (it does by itself after some seconds)."""

@@ -145,6 +145,7 @@ def resume(state: State, make: Callable[..., Spawner], host: int, house: House) 
     else:
         pid, pidfd, descriptor = data["log"]
         spawner.log.resume(pid, pidfd, socket.socket(fileno=descriptor))
+        spawner.log.renew()
     answered, number = data["answer"]
     for descriptor, subscribed in data["peers"]:
         peer = spawner.add_peer(socket.socket(fileno=descriptor))

@@ -45,6 +45,7 @@ class LogLink:
         self._number = 0
         self._answers: dict[int, Answered] = {}
         self._leaving = False
+        self._renewing = False
 
     def begin(self) -> None:
         """Begin a log process and tell it of everything that lives."""
@@ -61,6 +62,12 @@ class LogLink:
         self.pid, self.pidfd = pid, pidfd
         self._peer = Peer(self._loop, sock, self._on_packet, self._on_gone)
         self._loop.watch(pidfd, self._on_end)
+
+    def renew(self) -> None:
+        """Have the log process write out what it has and end, and another one, of this code, go on."""
+        self._renewing = True
+        if self._peer is not None:
+            self._peer.close()
 
     @property
     def socket(self) -> socket.socket | None:
@@ -109,7 +116,7 @@ class LogLink:
         answers, self._answers = self._answers, {}
         for answered in answers.values():
             answered(_no_log_process())
-        if not self._leaving:
+        if not self._leaving and not self._renewing:
             with contextlib.suppress(OSError):
                 processes.send_signal(self.pidfd, signal.SIGKILL)  # it shut its socket without ending
 
@@ -122,7 +129,8 @@ class LogLink:
             self._peer.close()
         if not self._leaving:
             # Not at once: a log process that cannot live at all must not become a storm.
-            self._loop.later(0.05, self.begin)
+            self._loop.later(0.0 if self._renewing else 0.05, self.begin)
+            self._renewing = False
 
 
 def _no_log_process() -> Failed:

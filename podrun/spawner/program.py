@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import sys
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
+import podrun
 from podrun.kernel import mounts, namespaces, processes
 from podrun.kernel.flags import Clone, MountAttr
+
+_ELSEWHERE = """
+import os, sys
+place = sys.argv.pop(1)
+sys.path.insert(0, place)
+os.environ["PYTHONPATH"] = place  # for the processes that it begins
+from podrun.spawner.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
 
 
 def read_only_interpreter() -> int:
@@ -21,6 +34,31 @@ def read_only_interpreter() -> int:
     tree = mounts.open_tree(path, recursive=False)
     mounts.set_attributes(tree, set=MountAttr.RDONLY)
     return tree
+
+
+@functools.cache
+def code() -> str:
+    """Which code this is: podrun's version and a sum of the files that a spawner runs.
+
+    To be asked for first where those files can be read: a confined spawner has them no longer.
+    """
+    package = Path(podrun.__file__).parent
+    total = 0
+    for room in ("kernel", "spawner"):
+        for file in sorted((package / room).glob("*.py")):
+            total = zlib.crc32(file.read_bytes(), total)
+    return f"{podrun.__version__}+{total:08x}"
+
+
+def taking_over() -> list[str]:
+    """The command line by which this code takes the place of a spawner that other code began: it says where it is."""
+    place = str(Path(podrun.__file__).parents[1])
+    return [sys.executable, "-c", _ELSEWHERE, place]
+
+
+def is_protected() -> bool:
+    """Whether this process's interpreter is on a read-only mount (`read_only_interpreter`)."""
+    return bool(os.statvfs("/proc/self/exe").f_flag & os.ST_RDONLY)
 
 
 def own_command(*arguments: str) -> list[str]:

@@ -282,7 +282,7 @@ class Welcome:
     start_time: int
     """Clock ticks since boot: field 22 of /proc/PID/stat."""
     code: str
-    """podrun's version as the spawner was started from."""
+    """Which code the spawner runs (`program.code`)."""
     log_process: int = 0
     """Pid of the log process."""
 

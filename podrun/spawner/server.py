@@ -22,9 +22,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import podrun
 from podrun.kernel import processes
-from podrun.spawner import logs, protocol, wire
+from podrun.spawner import logs, program, protocol, wire
 from podrun.spawner.launch import House, LaunchError
 from podrun.spawner.log_link import Followed, LogLink
 from podrun.spawner.loop import Loop
@@ -95,7 +94,7 @@ class Spawner:
         pid = os.getpid()
         start = processes.start_time(pid)
         return protocol.Welcome(
-            protocol.VERSION, processes.boot_id(), pid, start, podrun.__version__, log_process=self.log.pid
+            protocol.VERSION, processes.boot_id(), pid, start, program.code(), log_process=self.log.pid
         )
 
     def _on_gone(self, peer: Peer) -> None:

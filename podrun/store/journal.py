@@ -17,14 +17,17 @@ from __future__ import annotations
 import asyncio
 import os
 import queue
+import secrets
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sized
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import podrun
+from podrun.store import backup
 from podrun.store.records import ChangeType, Key, Record, WatchEvent
 
 FORMAT = 1
@@ -89,7 +92,10 @@ class Journal:
     def __init__(self, path: Path, history: int, settled: Settled) -> None:
         self._history = history
         self._settled = settled
+        self._path = path
         self._database = _open(path)
+        self.identity = _about(self._database, path)
+        """Of this database, for ever; one that begins anew has another."""
         self._queue: queue.SimpleQueue[list[Write] | None] = queue.SimpleQueue()
         self._held: list[Write] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -99,16 +105,14 @@ class Journal:
 
     def objects(self) -> Iterator[tuple[Key, Record]]:
         """Every object as it was last written."""
-        rows = self._database.execute("SELECT resource, namespace, name, version, body FROM objects")
+        rows = self._read("SELECT resource, namespace, name, version, body FROM objects")
         for resource, namespace, name, version, body in rows:
             yield Key(resource, namespace, name), Record(version, body)
 
     def changes(self) -> Iterator[WatchEvent]:
         """The last changes, oldest first; `before` where the history holds it."""
         last: dict[Key, Record] = {}
-        rows = self._database.execute(
-            "SELECT version, type, resource, namespace, name, body FROM changes ORDER BY version"
-        )
+        rows = self._read("SELECT version, type, resource, namespace, name, body FROM changes ORDER BY version")
         for version, type_, resource, namespace, name, body in rows:
             key, record = Key(resource, namespace, name), Record(version, body)
             yield WatchEvent(type_, key, record, last.get(key))
@@ -116,6 +120,13 @@ class Journal:
                 last.pop(key, None)
             else:
                 last[key] = record
+
+    def _read(self, query: str) -> Iterator[tuple[Any, ...]]:
+        """The rows; a page that was torn is found when it is read. Raises UnreadableDatabase."""
+        try:
+            yield from self._database.execute(query)
+        except sqlite3.Error as error:
+            raise _damaged(self._path, error) from error
 
     def append(self, write: Write, *, patient: bool = False) -> None:
         """Queue a write; called on the loop's thread. A `patient` one may wait for others, no longer than PATIENCE."""
@@ -221,6 +232,36 @@ def _object_row(event: WatchEvent) -> tuple[str, str, str, int, bytes]:
     return (*event.key, event.version, event.record.encoded)
 
 
+def _damaged(path: Path, error: sqlite3.Error) -> UnreadableDatabase:
+    backups = sorted(path.parent.glob(f"{path.name}.before-*"))
+    copy = f", put {backups[-1].name} in its place," if backups else ""
+    return UnreadableDatabase(
+        f"{path} is damaged or not a database of podrun ({error}); pods that run go on: move it away{copy} and start"
+        " podrun again, which then finds them"
+    )
+
+
+def _about(database: sqlite3.Connection, path: Path) -> str:
+    """The database's identity. Where another version of podrun wrote it last, a copy of it is kept first."""
+    try:
+        database.execute("CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
+        about: dict[str, str] = dict(database.execute("SELECT name, value FROM about"))
+        if about.get("version") != podrun.__version__:
+            if database.execute("SELECT EXISTS (SELECT * FROM objects)").fetchone()[0]:
+                backup.keep(database, path, podrun.__version__)
+            identity = about.get("identity") or secrets.token_hex(8)
+            values = (("identity", identity), ("version", podrun.__version__))
+            database.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", values)
+            return identity
+        return about["identity"]
+    except sqlite3.OperationalError as error:
+        database.close()
+        raise UnreadableDatabase(f"{path} cannot be written: {error}") from error
+    except sqlite3.DatabaseError as error:
+        database.close()
+        raise _damaged(path, error) from error
+
+
 def _open(path: Path) -> sqlite3.Connection:
     # The file holds Secrets: nobody but root reads it. Its -wal file takes over the mode.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -235,7 +276,10 @@ def _open(path: Path) -> sqlite3.Connection:
         if found == 0:
             database.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {FORMAT}; COMMIT;")
         elif found != FORMAT:
-            raise UnreadableDatabase(f"{path} was written by another version of podrun (format {found}, not {FORMAT})")
+            raise UnreadableDatabase(
+                f"{path} was written by another version of podrun (format {found}, not {FORMAT}): start that version"
+                " again; pods that run go on"
+            )
     except sqlite3.OperationalError as error:
         database.close()
         if "locked" in str(error):
@@ -243,7 +287,7 @@ def _open(path: Path) -> sqlite3.Connection:
         raise UnreadableDatabase(f"{path} cannot be opened: {error}") from error
     except sqlite3.DatabaseError as error:
         database.close()
-        raise UnreadableDatabase(f"{path} is not a database of podrun ({error}); move it away to begin anew") from error
+        raise _damaged(path, error) from error
     except UnreadableDatabase:
         database.close()
         raise

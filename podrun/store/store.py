@@ -62,6 +62,8 @@ class Store:
         self._generation = 0
         self._watches: dict[str, dict[Watch, str | None]] = {}
         self._handlers: dict[str, list[Handler]] = {}
+        self.identity = self._journal.identity
+        """Of the database: another one where it began anew."""
         self.resource_version = 1
         """The version of the last visible change; a fresh store begins at 1, since 0 has a meaning of its own."""
         for key, record in self._journal.objects():

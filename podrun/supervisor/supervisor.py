@@ -10,8 +10,11 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
+from podrun.api.errors import ApiError
+from podrun.api.names import new_uid
 from podrun.api.pod import Pod
 from podrun.lifecycle import admission, critical, fitting
 from podrun.lifecycle import status as statuses
@@ -22,6 +25,7 @@ from podrun.runtime.model import Event, State
 from podrun.store.records import WatchEvent
 from podrun.supervisor import observing, references, retelling
 from podrun.supervisor.eviction import StorageWatch
+from podrun.supervisor.manifests import Manifests
 from podrun.supervisor.resizing import PENDING
 from podrun.supervisor.services import Services
 from podrun.supervisor.worker import PodWorker, Stage
@@ -31,6 +35,10 @@ log = logging.getLogger(__name__)
 Object = Mapping[str, Any]
 
 
+_LATER = 1.0
+"""Seconds after a pod has come in which its object is kept beside the database too: nobody waits for that."""
+
+
 class Supervisor:
     """One per daemon; all methods belong to the event loop."""
 
@@ -38,6 +46,7 @@ class Supervisor:
         """`pods_changed` is called when a pod has begun or is gone."""
         self.services = services
         self._pods_changed = pods_changed
+        self._manifests = Manifests(services.options.state / "manifests", services.store.identity)
         self._workers: dict[str, PodWorker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._unsubscribe: list[Callable[[], None]] = []
@@ -56,6 +65,7 @@ class Supervisor:
         await services.runtime.start()
         await self._drop_unstarted()
         services.recorder.start()
+        await self._put_back_forgotten()
         for obj in services.store.list("pods"):
             self.meet(obj)
         for worker in list(self._workers.values()):
@@ -80,6 +90,22 @@ class Supervisor:
             if attempts := services.runtime.containers(uid):
                 for each in retelling.untold(worker.pod, attempts, events[uid], services.clock()):
                     worker.tell("Normal", each.reason, each.message, each.container)
+
+    async def _put_back_forgotten(self) -> None:
+        """Pods that run and that the database, another one than before, does not know."""
+        services = self.services
+        for obj in self._manifests.forgotten():
+            metadata = obj["metadata"]
+            if not services.runtime.sandboxes(metadata["uid"]):
+                self._manifests.forget(metadata["uid"])
+                continue
+            log.warning("pod %(namespace)s/%(name)s runs and is not in the database: it is put back", metadata)
+            namespace = {"metadata": {"name": metadata["namespace"], "uid": new_uid()}}
+            namespace |= {"spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}}
+            with suppress(ApiError):  # AlreadyExists
+                await services.store.create("namespaces", namespace)
+            with suppress(ApiError):  # its name has been given to another
+                await services.store.create("pods", obj)
 
     async def _drop_unstarted(self) -> None:
         """Remove what podrund had created and not yet started when it died: its next start is its first."""
@@ -149,6 +175,7 @@ class Supervisor:
             self.services, obj, adopted=adopted, others=lambda: self._others(uid), ended=self._room_is_free
         )
         self._workers[uid] = worker
+        asyncio.get_running_loop().call_later(_LATER, self._keep, uid)
         first: Sequence[PodWorker] = ()
         if not adopted and worker.phase not in TERMINAL and not worker.pod.metadata.deletion_timestamp:
             first = self._admit(worker)
@@ -158,6 +185,10 @@ class Supervisor:
         task.add_done_callback(lambda _: self._ended(uid))
         self._storage.consider()
         self._pods_changed()
+
+    def _keep(self, uid: str) -> None:
+        if (worker := self._workers.get(uid)) is not None and (obj := self._object(worker)) is not None:
+            self._manifests.keep(obj)
 
     def _others(self, uid: str) -> Sequence[Pod]:
         return [pod for pod in self.pods_here() if pod.uid != uid]
@@ -204,6 +235,7 @@ class Supervisor:
         self._tasks.pop(uid, None)
         self._pods_changed()
         if worker is not None and worker.stage is Stage.GONE:
+            self._manifests.forget(uid)
             self.gone(worker.pod)
 
     def _room_is_free(self) -> None:
