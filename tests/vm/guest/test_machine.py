@@ -93,7 +93,7 @@ def test_a_restart_of_the_service_touches_no_pod(how: str):
             run("systemctl", "restart", "podrun.service")
         else:
             os.kill(old, signal.SIGKILL)
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 180  # emulated, on a machine that does other things too
             while main_pid() in (0, old) or run("systemctl", "show", "-PActiveState", "podrun.service") != "active\n":
                 assert time.monotonic() < deadline, run("journalctl", "-u", "podrun.service", "-n", "50")
                 time.sleep(0.05)
