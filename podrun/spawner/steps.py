@@ -256,6 +256,7 @@ def _device(step: plan.Device, context: Context) -> None:
 
     def make(name: str, where: int) -> None:
         os.mknod(name, kinds[step.kind] | step.mode, os.makedev(step.major, step.minor), dir_fd=where)
+        os.chmod(name, step.mode, dir_fd=where)  # whatever the process' umask
         if step.uid or step.gid:
             os.chown(name, step.uid, step.gid, dir_fd=where, follow_symlinks=False)
 

@@ -97,6 +97,7 @@ def detached(step: plan.Detached, context: Context) -> None:
         if parent:
             _make_directories(tree, parent)
         os.mknod(node.path, kinds[node.kind] | node.mode, os.makedev(node.major, node.minor), dir_fd=tree)
+        os.chmod(node.path, node.mode, dir_fd=tree)  # whatever the process' umask
         os.chown(node.path, node.uid, node.gid, dir_fd=tree, follow_symlinks=False)
     context.detached[step.name] = tree
 

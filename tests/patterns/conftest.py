@@ -33,7 +33,12 @@ class Pattern:
 
     def logged(self, pod: str, container: str, text: str) -> str:
         """A container's log, once it holds a text."""
-        wait_until(lambda: text in self.logs(pod, container), 20, f"{pod}/{container} has not said {text!r}", every=0.2)
+        words = ("kubectl", "logs", pod, "-c", container)
+
+        def said() -> bool:
+            return text in self.podrun.run(*words, check=False).stdout  # there is no log before the start
+
+        wait_until(said, 20, f"{pod}/{container} has not said {text!r}", every=0.2)
         return self.logs(pod, container)
 
     def exec(self, pod: str, container: str, *words: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 
@@ -75,14 +76,14 @@ def test_config_reloader_tells_nginx_without_a_restart(play: Play) -> None:
     assert pattern.exec("web", "reloader", "cat", "/proc/1/comm") == "pause\n"
 
     def configure(text: str) -> None:
-        patch = '{"data": {"default.conf": "%s"}}' % text
-        pattern.podrun.kubectl("patch", "configmap", "web", "--type=merge", "-p", patch)
+        patch = {"data": {"default.conf": text}}
+        pattern.podrun.kubectl("patch", "configmap", "web", "--type=merge", "-p", json.dumps(patch))
 
-    configure('server { listen 80; location / { return 200 \\"good evening\\\\n\\"; } }')
+    configure('server { listen 80; location / { return 200 "good evening"; } }')
     wait_until(lambda: "good evening" in pattern.page(f"http://{address}/"), 15, "nginx was not told", every=0.2)
     assert pattern.exec("web", "reloader", "cat", "/run/nginx/pid") == first
-    configure("this is no configuration")
-    pattern.logged("web", "nginx", 'unknown directive "this"')
+    configure("nonsense;")
+    pattern.logged("web", "nginx", 'unknown directive "nonsense"')
     assert "good evening" in pattern.page(f"http://{address}/")
     assert pattern.restarts("web") == {0}
 

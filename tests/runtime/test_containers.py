@@ -138,6 +138,15 @@ async def test_user_groups_home_and_directory(machine: Machine) -> None:
     assert status.user == (1000, 1000, (1000, 77))
 
 
+async def test_devices_are_everybodys(machine: Machine) -> None:
+    pod = await machine.sandbox()
+    script = "umask 0; for d in null zero full random urandom tty; do stat -c '%a %n' /dev/$d; done; echo x >/dev/null"
+    container = await machine.run(pod, "sh", "-c", script, user=User(name="app"))
+    status = await machine.until(container)
+    assert {line.split()[0] for line in machine.log(container).splitlines()} == {"666"}
+    assert status.exit_code == 0
+
+
 async def test_an_unknown_user_is_refused_at_create(machine: Machine) -> None:
     pod = await machine.sandbox()
     with pytest.raises(CreateFailed, match="unable to find user ghost"):
