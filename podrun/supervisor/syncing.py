@@ -162,7 +162,8 @@ class Sync:
         try:
             self._volumes = await services.volumes.prepare(pod, services.lookup)
         except VolumeError as error:
-            worker.tell("Warning", error.reason, error.message)
+            for one in (error, *error.others):
+                worker.tell("Warning", one.reason, one.message)
             retry, self._mount_retry = self._mount_retry, min(self._mount_retry * 2, LONGEST_MOUNT_RETRY)
             raise _NotMounted(services.clock() + retry * services.options.time_scale) from error
         self._mount_retry = FIRST_MOUNT_RETRY

@@ -196,7 +196,8 @@ class PodWorker:
         try:
             await self.services.volumes.refresh(self.pod, self.services.lookup)
         except VolumeError as error:
-            self.tell("Warning", error.reason, error.message)
+            for one in (error, *error.others):
+                self.tell("Warning", one.reason, one.message)
         except Exception:
             log.exception("pod %s: its volumes were not refreshed", self.pod)
         finally:

@@ -13,7 +13,8 @@ Object = Mapping[str, Any]
 class VolumeError(Exception):
     """A volume of a pod cannot be had. Its text is the whole message of the kubelet's `FailedMount` event.
 
-    `why` is the part after `MountVolume.SetUp failed for volume "s" : `.
+    `why` is the part after `MountVolume.SetUp failed for volume "s" : `. `others` are those of the pod's further volumes
+    that cannot be had either: each is told of.
     """
 
     reason = "FailedMount"
@@ -22,6 +23,7 @@ class VolumeError(Exception):
         super().__init__(message or f'MountVolume.SetUp failed for volume "{volume}" : {why}')
         self.volume = volume
         self.why = why
+        self.others: tuple[VolumeError, ...] = ()
 
     @property
     def message(self) -> str:

@@ -58,13 +58,19 @@ class Volumes:
     async def prepare(self, pod: Pod, lookup: ObjectLookup) -> dict[str, PreparedVolume]:
         """Every volume of the pod, by name; what is there already stays as it is (and is brought up to date).
 
-        Raises VolumeError for the first one that cannot be had; the others stay for the next try.
+        Raises VolumeError when some cannot be had, after all had their turn; what is there stays for the next try.
         """
-        for volume in pod.spec.volumes:
-            if words := refusal(volume):
-                raise VolumeError(volume.name, words)
-        self._volumes_of(pod.uid).mkdir(parents=True, exist_ok=True, mode=0o750)
-        return {volume.name: self._prepare(volume, pod, lookup) for volume in pod.spec.volumes}
+        failures = [VolumeError(v.name, words) for v in pod.spec.volumes if (words := refusal(v))]
+        if not failures:
+            self._volumes_of(pod.uid).mkdir(parents=True, exist_ok=True, mode=0o750)
+        made: dict[str, PreparedVolume] = {}
+        for volume in pod.spec.volumes if not failures else ():
+            try:
+                made[volume.name] = self._prepare(volume, pod, lookup)
+            except VolumeError as error:
+                failures.append(error)
+        _raise(failures)
+        return made
 
     async def refresh(self, pod: Pod, lookup: ObjectLookup) -> frozenset[str]:
         """Bring configMap, secret, downwardAPI and projected volumes up to date; gives the names that changed.
@@ -81,8 +87,7 @@ class Volumes:
                         changed.add(volume.name)
                 except VolumeError as error:
                     failures.append(error)
-        if failures:
-            raise failures[0]
+        _raise(failures)
         return frozenset(changed)
 
     def next_refresh(self, pod_uid: str) -> float | None:
@@ -194,6 +199,14 @@ class Volumes:
             sources = payload.Sources(config_map, secret, token, lookup.allocatable())
             return payload.of_projected(volume.projected.sources, pod, sources, volume.projected.default_mode)
         raise Unavailable(refusal(volume))
+
+
+def _raise(failures: list[VolumeError]) -> None:
+    """The first, which knows the others."""
+    if failures:
+        first, *others = failures
+        first.others = tuple(others)
+        raise first
 
 
 def _words(error: OSError) -> str:

@@ -116,6 +116,16 @@ async def test_a_change_is_there_when_refresh_returns(volumes: Volumes, cluster:
     assert {name: (path / name).read_text() for name in os.listdir(path) if name[0] != "."} == {"k": "2", "new": "y"}
 
 
+async def test_each_volume_that_cannot_be_had_is_told_of(volumes: Volumes, cluster: Cluster) -> None:
+    missing = {"name": "c", "configMap": {"name": "x"}}, {"name": "s", "secret": {"secretName": "y"}}
+    with pytest.raises(VolumeError) as caught:
+        await volumes.prepare(pod_of(*missing, {"name": "e", "emptyDir": {}}), cluster)
+    assert [one.message for one in (caught.value, *caught.value.others)] == [
+        'MountVolume.SetUp failed for volume "c" : configmap "x" not found',
+        'MountVolume.SetUp failed for volume "s" : secret "y" not found',
+    ]
+
+
 async def test_a_map_that_has_gone_keeps_its_files_and_holds_up_nothing(volumes: Volumes, cluster: Cluster) -> None:
     cluster.put("configmaps", "c", data={"k": "1"})
     cluster.put("configmaps", "d", data={"k": "1"})
