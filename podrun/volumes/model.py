@@ -13,8 +13,8 @@ Object = Mapping[str, Any]
 class VolumeError(Exception):
     """A volume of a pod cannot be had. Its text is the whole message of the kubelet's `FailedMount` event.
 
-    `why` is the part after `MountVolume.SetUp failed for volume "s" : `. `others` are those of the pod's further volumes
-    that cannot be had either: each is told of.
+    `why` is the part after `MountVolume.SetUp failed for volume "s" : `. `others` are those of the pod's volumes that
+    cannot be had either: each is told of.
     """
 
     reason = "FailedMount"
