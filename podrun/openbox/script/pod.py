@@ -12,7 +12,7 @@ from typing import Literal
 from podrun.kernel import capabilities
 from podrun.kernel.flags import Clone
 from podrun.openbox.script import steps
-from podrun.openbox.script.words import WORK, heading, here_document, image_directory, name_of, word
+from podrun.openbox.script.words import WORK, continued, heading, here_document, image_directory, name_of, word
 from podrun.runtime.model import SandboxConfig
 from podrun.spawner.plan import Setns, Sysctl, Unshare
 from podrun.spawner.protocol import Spawn
@@ -86,7 +86,7 @@ def _head(pod: PodPlan) -> list[str]:
     exports = [f"#     podrun images export {image} images/{image_directory(image)}" for image in images]
     return [
         "#!/bin/sh",
-        "# shellcheck disable=SC2016      (what is in single quotes is the containers' own)",
+        "# shellcheck disable=SC2016",
         f'# The pod "{config.name}" of namespace {config.namespace}, built by hand: the namespaces, mounts, address',
         "# and processes that podrun makes, with commands that every Linux machine has.",
         "#",
@@ -110,13 +110,20 @@ def _head(pod: PodPlan) -> list[str]:
 
 
 def _tools(pod: PodPlan) -> list[str]:
-    trees = " ".join(pod.cgroup_trees)
+    names = ("", "/unified", *(f"/{tree}" for tree in pod.cgroup_trees or ("cpu", "memory", "pids")))
+    shown = " ".join(pod.cgroup_trees or ("cpu", "memory", "pids"))
     return [
         heading("small tools"),
         "",
-        "# the process joins (and so makes) a group of this name in each cgroup tree: v2's one, or v1's several",
+        "# the cgroup trees: v2's one, or on machines with v1 those of its controllers, and v2's beside them",
+        "trees=",
+        f"for tree in {' '.join(f'/sys/fs/cgroup{name}' for name in names)}; do",
+        '    if [ -e "$tree/cgroup.procs" ]; then trees="$trees $tree"; fi',
+        "done",
+        "",
+        "# the process joins (and so makes) a group of this name",
         "enter_cgroup() {",
-        "    for tree in /sys/fs/cgroup /sys/fs/cgroup/*; do",
+        "    for tree in $trees; do",
         '        if [ -e "$tree/cgroup.procs" ]; then',
         '            mkdir -p "$tree/$CGROUP/$1"',
         '            echo 0 > "$tree/$CGROUP/$1/cgroup.procs"      # 0: whoever writes it',
@@ -126,7 +133,7 @@ def _tools(pod: PodPlan) -> list[str]:
         "",
         "# limit GROUP FILE VALUE: in whichever tree the file is (v1 and v2 have different ones)",
         "limit() {",
-        "    for tree in /sys/fs/cgroup /sys/fs/cgroup/*; do",
+        "    for tree in $trees; do",
         '        if [ -e "$tree/$CGROUP/$1/$2" ]; then echo "$3" > "$tree/$CGROUP/$1/$2"; fi',
         "    done",
         "}",
@@ -152,7 +159,7 @@ def _tools(pod: PodPlan) -> list[str]:
         "        return",
         "    fi",
         '    mount -t tmpfs -o nosuid,nodev,noexec,mode=755,size=64k tmpfs "$root/sys/fs/cgroup"',
-        f"    for tree in {trees}; do",
+        f"    for tree in {shown}; do",
         '        mkdir "$root/sys/fs/cgroup/$tree"',
         '        mount -t cgroup -o "ro,nosuid,nodev,noexec,$tree" cgroup "$root/sys/fs/cgroup/$tree"',
         "    done",
@@ -239,9 +246,9 @@ def _become(request: Spawn) -> list[str]:
             lines.append(f"# ({', '.join(sorted(needed))} are there for chroot; in podrun's container they are not)")
     if request.no_new_privs:
         bounds.append("--no-new-privs")
-    environment = " ".join(word(pair) for pair in request.env)
     command = " ".join(word(part) for part in request.argv)
-    lines += [f"exec env -i {environment} \\", f"    setpriv {' '.join(bounds)} \\"]
+    lines += [*continued("exec env -i", map(word, request.env), " \\")]
+    lines += [f"    setpriv {' '.join(bounds)} \\"]
     if request.cwd in ("", "/"):
         groups = ",".join(map(str, user.groups)) or str(user.gid)
         lines.append(f'    chroot --userspec={user.uid}:{user.gid} --groups={groups} "$root" \\')
@@ -282,7 +289,7 @@ def _files(pod: PodPlan) -> list[str]:
         '    ip link delete "$LINK" 2>/dev/null || :',
         '    umount -l "$WORK/shm" 2>/dev/null || :',
         '    for volume in "$WORK"/volumes/*; do umount -l "$volume" 2>/dev/null || :; done',
-        "    for tree in /sys/fs/cgroup /sys/fs/cgroup/*; do",
+        "    for tree in $trees; do",
         '        if [ -d "$tree/$CGROUP" ]; then find "$tree/$CGROUP" -depth -type d -exec rmdir {} + || :; fi',
         '        rmdir "$(dirname "$tree/$CGROUP")" 2>/dev/null || :',
         "    done",
@@ -330,7 +337,7 @@ def _make_sandbox(pod: PodPlan) -> list[str]:
         lines += [f'mount -t tmpfs -o nosuid,nodev,noexec,mode=1777,size={config.shm_size} shm "$WORK/shm"']
     options = _options(kinds) + (" --pid --fork --kill-child" if shared else "")
     lines += [f'unshare {options} -- sh -eu "$0" inside pause &', "pause=$!", 'pids="$pause"']
-    lines += ['until [ -e "$WORK/pause.ready" ]; do sleep 0.05; done']
+    lines += ['until [ -e "$WORK/pause.ready" ]; do kill -0 "$pause"; sleep 0.05; done']
     if shared:
         lines += ["# the process that sleeps is the first one of the pod's PID namespace, and unshare's child"]
         lines += ['pause=$(cat "/proc/$pause/task/$pause/children")', "pause=${pause%% *}"]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from podrun.kernel.flags import MountAttr, MountFlags
-from podrun.openbox.script.words import ROOT, WORK, at, word
+from podrun.openbox.script.words import ROOT, WORK, at, continued, word
 from podrun.spawner.plan import (
     Attributes,
     Bind,
@@ -128,13 +128,14 @@ def _read_only(step: ReadOnly, sources: Sources) -> list[str]:
 
 
 def _each(verb: str, paths: Iterable[str]) -> list[str]:
-    return [f"for path in {' '.join(word(path) for path in paths)}; do", f'    {verb} "{ROOT}$path"', "done"]
+    return [*continued("for path in", map(word, paths), "; do"), f'    {verb} "{ROOT}$path"', "done"]
 
 
 def _attributes(step: Attributes, sources: Sources) -> list[str]:
     if MountAttr.RDONLY not in step.set:
         return []
-    return ["", "# readOnlyRootFilesystem", f'mount -o remount,bind,ro "{ROOT}"']
+    about = ["", "# readOnlyRootFilesystem"] if step.path == "/" else []
+    return [*about, f"mount -o remount,bind,ro {at(step.path)}"]
 
 
 def _nothing(step: Step, sources: Sources) -> list[str]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterable
 
 WORK, IMAGES, ROOT = "$WORK", "$IMAGES", "$root"
 """The script's own directory, the exported images, and the root of the container that is being made."""
+_WIDTH = 96
 _OURS = (WORK, IMAGES, ROOT)
 
 
@@ -22,6 +24,18 @@ def word(text: str) -> str:
 def at(path: str) -> str:
     """A path inside the container's root, as a word."""
     return word(f"{ROOT}/{path.lstrip('/')}".rstrip("/"))
+
+
+def continued(beginning: str, words: Iterable[str], end: str) -> list[str]:
+    """A command of many words, over as many lines as it takes."""
+    lines, line = [], beginning
+    for each in words:
+        if len(line) + len(each) > _WIDTH and line != beginning:
+            lines.append(f"{line} \\")
+            line = f"    {each}"
+        else:
+            line += f" {each}"
+    return [*lines, line + end]
 
 
 def heading(text: str) -> str:
