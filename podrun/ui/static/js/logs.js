@@ -66,11 +66,14 @@ class Logs {
   /** Follow one attempt of a container; when the connection breaks, go on after the last line that was seen. */
   #begin(id, { name, tint }) {
     let last = "";
+    let atLast = 0; // lines seen of that time: what is written together has one time
+    let again = 0; // of which so many come once more after a new beginning
     let rest = "";
     const decoder = new TextDecoder();
     const path = () => {
       rest = "";
       const query = new URLSearchParams({ container: name, follow: "true", timestamps: "true" });
+      again = atLast;
       if (last) query.set("sinceTime", last);
       else query.set("tailLines", String(AT_FIRST));
       return `${this.path}/log?${query}`;
@@ -80,7 +83,8 @@ class Logs {
       rest = parts.pop();
       for (const text of parts) {
         const time = TIME.exec(text)?.[1] ?? "";
-        if (last && time <= last) continue;
+        if (time < last || (time === last && again-- > 0)) continue;
+        atLast = time === last ? atLast + 1 : 1;
         last = time;
         this.#waiting.push({ name, tint, time, text: text.slice(time.length + 1) });
       }

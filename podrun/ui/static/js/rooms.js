@@ -130,9 +130,10 @@ function flash(element) {
 
 function ownWords(real) {
   const own = Object.keys(OWN).filter((kind) => ["pid", "mnt", "cgroup"].includes(kind) && real.namespaces[kind]);
-  const words = own.map((kind) => `${kind}:[${real.namespaces[kind]}]`);
-  if (real.layers) words.push(`root of ${real.layers} ${real.layers === 1 ? "layer" : "layers"}${real.written ? `, ${bytes(real.written)} written` : ""}`);
-  return words.join("  ");
+  const words = [own.map((kind) => `${kind}:[${real.namespaces[kind]}]`).join("  ")];
+  if (real.layers) words.push(`root: ${real.layers} ${real.layers === 1 ? "layer" : "layers"}${real.written ? `, ${bytes(real.written)} written` : ""}`);
+  if (real.capabilities) words.push(real.capabilities.length ? `${real.capabilities.length} capabilities${real.read_only ? ", read-only root" : ""}` : "no capabilities");
+  return words.join("\n");
 }
 
 /** Memory as a bar against its limit, with the last minute as a line, and CPU in per cent of one core. */
@@ -167,7 +168,7 @@ function memoryMeter(name) {
       if (cpu && at > cpu.at && real.cpu_usec >= cpu.used) busy = ` · cpu ${Math.round((real.cpu_usec - cpu.used) / (at - cpu.at) / 1e4)} %`;
       cpu = { at, used: real.cpu_usec };
     }
-    say(words, `${bytes(real.memory)}${limit ? ` of ${bytes(limit)}` : ""}${busy}${real.pids ? ` · ${real.pids} pids` : ""}`);
+    say(words, `${bytes(real.memory)}${limit ? ` of ${bytes(limit)}` : ""}${busy}`);
     path.setAttribute("d", points.map((value, place) => `${place ? "L" : "M"}${MEMORY_POINTS - points.length + place} ${(19 - (value / (top || 1)) * 18).toFixed(1)}`).join(""));
   };
   return { element, update };
