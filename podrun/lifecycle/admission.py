@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from podrun.api.pod import Pod
 from podrun.lifecycle import fitting, resources, security
-from podrun.lifecycle.fitting import NodeView
+from podrun.lifecycle.fitting import Lack, NodeView
 
 SAFE_SYSCTLS = frozenset(
     {
@@ -35,13 +35,18 @@ class Rejection:
     message: str
 
 
-def rejection(pod: Pod, node: NodeView, others: Sequence[Pod], *, app_armor: bool) -> Rejection | None:
-    """None when the node takes the pod beside the `others` that it has already."""
+def rejection(
+    pod: Pod, node: NodeView, others: Sequence[Pod], *, app_armor: bool, room: bool = True
+) -> Rejection | None:
+    """None when the node takes the pod beside the `others` that it has already; `room`: whether that counts."""
     if (forbidden := _sysctls(pod)) is not None:
         return forbidden
+    if pod.metadata.labels.get(_OS_LABEL, "linux") != "linux":  # the pod's own label, a known oddity of the kubelet
+        message = f"Failed to admit pod as the `{_OS_LABEL}` label doesn't match node label"
+        return Rejection("PodOSSelectorNodeLabelDoesNotMatch", message)
     if pod.spec.os is not None and pod.spec.os.name not in ("", "linux"):
         return Rejection("PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS")
-    if lack := next(iter(fitting.lacks(pod, others, node.allocatable)), None):
+    if room and (lack := next(iter(lacks(pod, others, node)), None)):
         return Rejection(f"OutOf{lack.resource}", str(lack))
     for name, failed, why in (
         ("NodeAffinity", not fitting.matches_node(pod, node), fitting.AFFINITY_REASON),
@@ -58,9 +63,13 @@ def rejection(pod: Pod, node: NodeView, others: Sequence[Pod], *, app_armor: boo
     return _app_armor(pod, available=app_armor)
 
 
-def lacks_only_room(pod: Pod, node: NodeView, others: Sequence[Pod], *, app_armor: bool) -> bool:
-    """Whether the node would take the pod if the others were not there (the kubelet then looks for room)."""
-    return rejection(pod, node, (), app_armor=app_armor) is None and not fitting.ports_clash(pod, others)
+_OS_LABEL = "kubernetes.io/os"
+
+
+def lacks(pod: Pod, others: Sequence[Pod], node: NodeView) -> list[Lack]:
+    """What the node has too little of. An extended resource that it has not at all is for others to care about."""
+    found = fitting.lacks(pod, others, node.allocatable)
+    return [lack for lack in found if "/" not in lack.resource or lack.resource in node.allocatable]
 
 
 def _sysctls(pod: Pod) -> Rejection | None:

@@ -27,18 +27,27 @@ Need = Mapping[str, int]
 """What is missing, by resource: millicores, bytes, units."""
 
 
-def to_preempt(pod: Pod, others: Sequence[Pod], lacks: Sequence[Lack]) -> list[Pod] | None:
-    """The pods to end; None where the pod is not critical, or where nobody's end would be enough."""
-    if not is_critical(pod):
-        return None
+class NotEnough(Exception):
+    """Nobody's end would make room; the text is the kubelet's."""
+
+    def __init__(self, left: Need) -> None:
+        listed = "".join(f"(res: {resource}, q: {amount}), " for resource, amount in left.items())
+        super().__init__(
+            "Unexpected error while attempting to recover from admission failure: preemption: error finding a set of "
+            f"pods to preempt: no set of running pods found to reclaim resources: [{listed}]"
+        )
+
+
+def to_preempt(pod: Pod, others: Sequence[Pod], lacks: Sequence[Lack]) -> list[Pod]:
+    """The pods to end for a critical one. Raises NotEnough."""
     need: Need = {lack.resource: lack.requested - (lack.capacity - lack.used) for lack in lacks}
     classes: dict[str, list[Pod]] = {"BestEffort": [], "Burstable": [], "Guaranteed": []}
     for other in others:
         if _may_preempt(pod, other):
             classes[qos_class(other)].append(other)
     best_effort, burstable, guaranteed = classes.values()
-    if _less(need, [*best_effort, *burstable, *guaranteed]):
-        return None
+    if left := _less(need, [*best_effort, *burstable, *guaranteed]):
+        raise NotEnough(left)
     last = _nearest(guaranteed, _less(need, [*best_effort, *burstable]))
     middle = _nearest(burstable, _less(need, [*best_effort, *last]))
     first = _nearest(best_effort, _less(need, [*middle, *last]))

@@ -16,11 +16,12 @@ from typing import Any
 from podrun.api.errors import ApiError
 from podrun.api.names import new_uid
 from podrun.api.pod import Pod
-from podrun.lifecycle import admission, critical, fitting
+from podrun.lifecycle import admission, critical
 from podrun.lifecycle import status as statuses
 from podrun.lifecycle.admission import Rejection
 from podrun.lifecycle.fitting import NodeView
 from podrun.lifecycle.phase import TERMINAL
+from podrun.lifecycle.victims import is_critical
 from podrun.runtime.model import Event, State
 from podrun.store.records import WatchEvent
 from podrun.supervisor import observing, references, retelling
@@ -205,10 +206,13 @@ class Supervisor:
         no = self.short_of(pod) or admission.rejection(pod, view, others, app_armor=app_armor)
         if no is None:
             return ()
-        if no.reason.startswith("OutOf") and admission.lacks_only_room(pod, view, others, app_armor=app_armor):
-            victims = critical.to_preempt(pod, others, fitting.lacks(pod, others, view.allocatable))
-            if victims is not None:
-                return [self._preempt(victim) for victim in victims]
+        if is_critical(pod) and (lacks := admission.lacks(pod, others, view)):
+            no = admission.rejection(pod, view, others, app_armor=app_armor, room=False)
+            if no is None:
+                try:
+                    return [self._preempt(victim) for victim in critical.to_preempt(pod, others, lacks)]
+                except critical.NotEnough as error:
+                    no = Rejection("UnexpectedAdmissionError", str(error))
         worker.tell("Warning", no.reason, no.message)
         worker.reject(statuses.rejected(pod, no.reason, no.message))
         return ()

@@ -7,7 +7,7 @@ import pytest
 
 from podrun.api.pod import Pod
 from podrun.lifecycle import fitting
-from podrun.lifecycle.critical import to_preempt
+from podrun.lifecycle.critical import NotEnough, to_preempt
 from podrun.lifecycle.victims import SYSTEM_CRITICAL
 from tests.lifecycle.build import pod
 
@@ -25,20 +25,31 @@ def sized(name: str, cpu: str = "", memory: str = "", priority: int = 0, *, guar
 
 
 CRITICAL = sized("new", "2", "1Gi", SYSTEM_CRITICAL)
-ROWS: list[tuple[str, Pod, list[Pod], list[str] | None]] = [
+ROWS: list[tuple[str, Pod, list[Pod], list[str]]] = [
     ("a burstable one rather than a guaranteed one", CRITICAL, [sized("g", "2", "1Gi", guaranteed=True), sized("b", "2")], ["b"]),
     ("the one that is just enough rather than a larger one", CRITICAL, [sized("large", "2", "2Gi"), sized("enough", "2", "1Gi")], ["enough"]),
     ("one that is enough rather than two", CRITICAL, [sized("x", "1"), sized("y", "1"), sized("z", "2")], ["z"]),
     ("a guaranteed one where nothing else is left", CRITICAL, [sized("g", "3", "1Gi", guaranteed=True)], ["g"]),
     ("best-effort ones where the node is full of pods", sized("new", "", "", SYSTEM_CRITICAL), [sized(name) for name in "abcd"], ["a"]),
-    ("no critical one for another as critical", CRITICAL, [sized("c", "3", "1Gi", SYSTEM_CRITICAL)], None),
     ("but one that is less so", sized("new", "2", "1Gi", SYSTEM_CRITICAL + 1000), [sized("c", "3", "1Gi", SYSTEM_CRITICAL)], ["c"]),
-    ("nobody for a pod that is not critical", sized("new", "2", "1Gi", 1000), [sized("b", "3")], None),
-    ("nobody where it would not help", sized("new", "9", "1Gi", SYSTEM_CRITICAL), [sized("b", "3")], None),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("new", "others", "expected"), [pytest.param(*row[1:], id=row[0]) for row in ROWS])
-def test_who_goes(new: Pod, others: list[Pod], expected: list[str] | None) -> None:
+def test_who_goes(new: Pod, others: list[Pod], expected: list[str]) -> None:
     found = to_preempt(new, others, fitting.lacks(new, others, NODE))
-    assert (None if found is None else [one.metadata.name for one in found]) == expected
+    assert [one.metadata.name for one in found] == expected
+
+
+@pytest.mark.parametrize(
+    ("new", "other", "left"),
+    [
+        pytest.param(CRITICAL, sized("c", "3", "1Gi", SYSTEM_CRITICAL), 1000, id="another as critical stays"),
+        pytest.param(sized("n", "9", "", SYSTEM_CRITICAL), sized("b", "3"), 5000, id="nobody's end would be enough"),
+    ],
+)
+def test_nobody_goes(new: Pod, other: Pod, left: int) -> None:
+    with pytest.raises(
+        NotEnough, match=f"no set of running pods found to reclaim resources: .{{1}}.res: cpu, q: {left}.,"
+    ):
+        to_preempt(new, [other], fitting.lacks(new, [other], NODE))

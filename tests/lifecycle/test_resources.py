@@ -136,6 +136,8 @@ ADMISSION: list[tuple[str, Pod, NodeView, str | None]] = [
     ("a safe sysctl", pod("a", securityContext={"sysctls": [{"name": "net/ipv4/tcp_rmem", "value": "1"}]}), NODE, None),
     ("an unsafe sysctl", pod("a", securityContext={"sysctls": [{"name": "kernel.msgmax", "value": "1"}]}), NODE, 'SysctlForbidden: forbidden sysctl: "kernel.msgmax" not allowlisted'),
     ("a sysctl of the host's network", pod("a", hostNetwork=True, securityContext={"sysctls": [{"name": "net.ipv4.tcp_rmem", "value": "1"}]}), NODE, 'SysctlForbidden: forbidden sysctl: "net.ipv4.tcp_rmem" not allowed with host Net enabled'),
+    ("a label of its own for another operating system", pod("a", meta={"labels": {"kubernetes.io/os": "windows"}}), NODE, "PodOSSelectorNodeLabelDoesNotMatch: Failed to admit pod as the `kubernetes.io/os` label doesn't match node label"),
+    ("a resource that the node has never heard of", pod(containers=[needing({"example.com/gpu": "1"})]), NODE, None),
     ("another operating system", pod("a", os={"name": "windows"}), NODE, "PodOSNotSupported: Failed to admit pod as the OS field doesn't match node OS"),
 ]  # fmt: skip
 
