@@ -52,7 +52,7 @@ def test_ambassador_finds_the_real_redis_also_when_it_moves(play: Play) -> None:
     pattern = play("ambassador")
     pattern.apply("redis.yaml", "pod.yaml")
     pattern.wait("redis", "catalog")
-    pattern.logged("catalog", "app", "\n2\n")
+    pattern.logged("catalog", "app", ":2")
     assert int(pattern.exec("redis", "redis", "redis-cli", "get", "visits")) >= 2
     first = pattern.field("redis", "{.status.podIP}")
     pattern.podrun.kubectl("delete", "pod", "redis")
@@ -64,6 +64,7 @@ def test_ambassador_finds_the_real_redis_also_when_it_moves(play: Play) -> None:
         return pattern.exec("redis", "redis", "redis-cli", "get", "visits").strip() != ""
 
     wait_until(visited, 30, "the app has not found the new Redis", every=0.3)
+    assert pattern.restarts("catalog") == {0}
 
 
 def test_config_reloader_tells_nginx_without_a_restart(play: Play) -> None:
