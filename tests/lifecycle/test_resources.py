@@ -126,7 +126,7 @@ ADMISSION: list[tuple[str, Pod, NodeView, str | None]] = [
     ("a pod that fits", pod("a"), NODE, None),
     ("too much CPU", pod(containers=[needing({"cpu": "3"})]), NODE, "OutOfcpu: Node didn't have enough resource: cpu, requested: 3000, used: 1000, capacity: 2000"),
     ("too much memory", pod(containers=[needing({"memory": "2Gi"})]), NODE, "OutOfmemory: Node didn't have enough resource: memory, requested: 2147483648, used: 0, capacity: 1073741824"),
-    ("an unknown resource", pod(containers=[needing({"x.com/gpu": "1"})]), NODE, "OutOfx.com/gpu: Node didn't have enough resource: x.com/gpu, requested: 1, used: 0, capacity: 0"),
+    ("a resource of which there are too few", pod(containers=[needing({"x.com/gpu": "2"})]), NodeView("node1", allocatable={"x.com/gpu": "1"}), "OutOfx.com/gpu: Node didn't have enough resource: x.com/gpu, requested: 2, used: 0, capacity: 1"),
     ("the wrong nodeSelector", pod("a", nodeSelector={"zone": "b"}), NODE, "NodeAffinity: Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"),
     ("affinity that holds", pod("a", affinity=affinity({"key": "zone", "operator": "In", "values": ["a"]})), NODE, None),
     ("affinity that does not", pod("a", affinity=affinity({"key": "zone", "operator": "DoesNotExist"})), NODE, "NodeAffinity: Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"),
@@ -137,7 +137,7 @@ ADMISSION: list[tuple[str, Pod, NodeView, str | None]] = [
     ("an unsafe sysctl", pod("a", securityContext={"sysctls": [{"name": "kernel.msgmax", "value": "1"}]}), NODE, 'SysctlForbidden: forbidden sysctl: "kernel.msgmax" not allowlisted'),
     ("a sysctl of the host's network", pod("a", hostNetwork=True, securityContext={"sysctls": [{"name": "net.ipv4.tcp_rmem", "value": "1"}]}), NODE, 'SysctlForbidden: forbidden sysctl: "net.ipv4.tcp_rmem" not allowed with host Net enabled'),
     ("a label of its own for another operating system", pod("a", meta={"labels": {"kubernetes.io/os": "windows"}}), NODE, "PodOSSelectorNodeLabelDoesNotMatch: Failed to admit pod as the `kubernetes.io/os` label doesn't match node label"),
-    ("a resource that the node has never heard of", pod(containers=[needing({"example.com/gpu": "1"})]), NODE, None),
+    ("a resource that the node has never heard of", pod(containers=[needing({"x.com/gpu": "1"})]), NODE, None),
     ("another operating system", pod("a", os={"name": "windows"}), NODE, "PodOSNotSupported: Failed to admit pod as the OS field doesn't match node OS"),
 ]  # fmt: skip
 
