@@ -281,16 +281,25 @@ def _files(pod: PodPlan) -> list[str]:
         "    fi",
         "done",
         "",
-        "pids=",
         "end() {",
         "    trap - EXIT INT TERM",
-        '    for pid in $pids; do kill -9 "$pid" 2>/dev/null || :; done',
+        "    # all that is in its groups ends, forks of forks too",
+        "    for tree in $trees; do",
+        '        for group in "$tree/$CGROUP"/*/; do',
+        '            [ -e "$group/cgroup.procs" ] || continue',
+        '            while read -r pid; do kill -9 "$pid" 2>/dev/null || :; done < "$group/cgroup.procs"',
+        "        done",
+        "    done",
         "    wait",
         '    ip link delete "$LINK" 2>/dev/null || :',
         '    umount -l "$WORK/shm" 2>/dev/null || :',
         '    for volume in "$WORK"/volumes/*; do umount -l "$volume" 2>/dev/null || :; done',
         "    for tree in $trees; do",
-        '        if [ -d "$tree/$CGROUP" ]; then find "$tree/$CGROUP" -depth -type d -exec rmdir {} + || :; fi',
+        "        # a group goes when the last process in it has gone, which takes a moment",
+        "        for _ in 1 2 3 4 5 6 7 8 9; do",
+        '            [ -d "$tree/$CGROUP" ] || break',
+        '            find "$tree/$CGROUP" -depth -type d -exec rmdir {} + 2>/dev/null || sleep 0.2',
+        "        done",
         '        rmdir "$(dirname "$tree/$CGROUP")" 2>/dev/null || :',
         "    done",
         '    rm -rf --one-file-system "$WORK"',
@@ -336,7 +345,7 @@ def _make_sandbox(pod: PodPlan) -> list[str]:
         lines += ["# /dev/shm of the pod (podrun mounts it in pause's own mount namespace)"]
         lines += [f'mount -t tmpfs -o nosuid,nodev,noexec,mode=1777,size={config.shm_size} shm "$WORK/shm"']
     options = _options(kinds) + (" --pid --fork --kill-child" if shared else "")
-    lines += [f'unshare {options} -- sh -eu "$0" inside pause &', "pause=$!", 'pids="$pause"']
+    lines += [f'unshare {options} -- sh -eu "$0" inside pause &', "pause=$!"]
     lines += ['until [ -e "$WORK/pause.ready" ]; do kill -0 "$pause"; sleep 0.05; done']
     if shared:
         lines += ["# the process that sleeps is the first one of the pod's PID namespace, and unshare's child"]
@@ -353,8 +362,8 @@ def _make_sandbox(pod: PodPlan) -> list[str]:
         f"in_pod ip link set eth0 address {_mac(pod.address)} up",
         'in_pod ip address add "$ADDRESS/32" dev eth0',
         "in_pod ip neighbour add 169.254.1.1 lladdr ee:ee:ee:ee:ee:ee dev eth0 nud permanent",
-        "in_pod ip route add 169.254.1.1 dev eth0 scope link",
-        "in_pod ip route add default via 169.254.1.1 dev eth0",
+        "in_pod ip route add 169.254.1.1 dev eth0 scope link proto static",
+        "in_pod ip route add default via 169.254.1.1 dev eth0 proto static",
         'echo 1 > "/proc/sys/net/ipv4/conf/$LINK/rp_filter"      # the pod may speak with its own address only',
         'ip link set "$LINK" up',
         f'ip neighbour add "$ADDRESS" lladdr {_mac(pod.address)} dev "$LINK" nud permanent',
@@ -389,7 +398,7 @@ def _start(pod: PodPlan, container: ContainerPlan) -> list[str]:
     if container.kind == "init":
         lines += [f"(start_{function}) < /dev/null      # the next one waits until it has ended with exit code 0"]
     else:
-        lines += [f"(start_{function}) < /dev/null > {log} 2>&1 &", 'pids="$! $pids"']
+        lines.append(f"(start_{function}) < /dev/null > {log} 2>&1 &")
     if container.kind == "sidecar":
         lines.append("# a sidecar: it goes on while the next ones start, and ends after them")
     if config.host_pid:
