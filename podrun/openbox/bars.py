@@ -39,7 +39,7 @@ def draw(timeline: Object, width: int, *, color: bool = False, folded: bool = Tr
     """The picture, at most `width` columns (never less than 80)."""
     width = max(width, 80)
     steps = _folded(timeline["steps"]) if folded else [*timeline["steps"]]
-    lines = [*_head(timeline), ""]
+    lines = [*_head(timeline, width), ""]
     for part in _parts(steps):
         lines += [*_part(part, width, color), ""]
     if timeline["dropped"]:
@@ -47,14 +47,20 @@ def draw(timeline: Object, width: int, *, color: bool = False, folded: bool = Tr
     return "\n".join(lines).rstrip()
 
 
-def _head(timeline: Object) -> Iterator[str]:
+def _head(timeline: Object, width: int) -> Iterator[str]:
     began = datetime.fromtimestamp(timeline["zero"] / 1e9).strftime("%Y-%m-%d %H:%M:%S.%f")
     gone = ", gone" if timeline["ended"] else ""
     yield f"pod {timeline['name']} in {timeline['namespace']}, since {began}{gone}"
     if timeline["adopted"]:
         yield "(podrund was restarted meanwhile)"
     reached = sorted(timeline["milestones"].items(), key=lambda pair: pair[1])
-    yield "   ".join(f"{name} {_time(at)}" for name, at in reached)
+    line = ""
+    for text in (f"{name} {_time(at)}" for name, at in reached):
+        if line and len(line) + 3 + len(text) > width:
+            yield line
+            line = ""
+        line += f"   {text}" if line else text
+    yield line
 
 
 def _folded(steps: Iterable[Object]) -> list[Object]:
