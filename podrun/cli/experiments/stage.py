@@ -13,7 +13,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -43,33 +43,41 @@ class Stage:
 @contextmanager
 def stage(client: Client, root: str, script: Script, *, keep: bool) -> Iterator[Stage]:
     """Set the stage, and clear it at the end. Raises CommandError where the experiment's namespace is there already."""
-    kubectl, kubeconfig = bundled(), _kubeconfig(root)
     namespace = f"experiment-{script.name}"
-    directory = Path(tempfile.mkdtemp(prefix="podrun-experiment-"))
-    before = {number: signal.signal(number, _leave) for number in _SIGNALS}
-    try:
-        _create(client, namespace)
-        for manifest in script.manifests.values():
-            (directory / f"{manifest.name}.yaml").write_text(manifest.text)
-        for context in kubeconfig["contexts"]:
-            context["context"]["namespace"] = namespace
-        own = directory / ".kubeconfig"
-        own.touch(0o600)
-        own.write_text(json.dumps(kubeconfig))
-        path = f"{kubectl.parent}:{os.environ.get('PATH', '/usr/sbin:/usr/bin:/sbin:/bin')}"
-        own_words = {"PATH": path, "KUBECONFIG": str(own), "PODRUN_ROOT": root, "NAMESPACE": namespace}
-        yield Stage(namespace, directory, {**os.environ, **own_words, "LC_ALL": "C.UTF-8"})
-    finally:
-        for number in (signal.SIGINT, *_SIGNALS):
-            before.setdefault(number, signal.getsignal(number))
-            signal.signal(number, signal.SIG_IGN)  # clearing takes a moment, and must not be cut short
+    with ExitStack() as undo:
+        for number in _SIGNALS:
+            undo.callback(signal.signal, number, signal.signal(number, _leave))
+        undo.callback(signal.signal, signal.SIGINT, signal.getsignal(signal.SIGINT))
+        directory = Path(tempfile.mkdtemp(prefix="podrun-experiment-"))
+        undo.callback(shutil.rmtree, directory, ignore_errors=True)
+        environment = _furnish(directory, root, namespace, script)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, *_SIGNALS))
         try:
-            shutil.rmtree(directory, ignore_errors=True)
+            _create(client, namespace)
             if not keep:
-                _clear(client, namespace)
+                undo.callback(_clear, client, namespace)
         finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        try:
+            yield Stage(namespace, directory, environment)
+        finally:
+            for number in (signal.SIGINT, *_SIGNALS):
+                signal.signal(number, signal.SIG_IGN)  # clearing takes a moment, and must not be cut short
+
+
+def _furnish(directory: Path, root: str, namespace: str, script: Script) -> dict[str, str]:
+    """Write the manifests and a kubeconfig; gives the environment of the steps' commands."""
+    kubectl, kubeconfig = bundled(), _kubeconfig(root)
+    for manifest in script.manifests.values():
+        (directory / f"{manifest.name}.yaml").write_text(manifest.text)
+    for context in kubeconfig["contexts"]:
+        context["context"]["namespace"] = namespace
+    own = directory / ".kubeconfig"
+    own.touch(0o600)
+    own.write_text(json.dumps(kubeconfig))
+    path = f"{kubectl.parent}:{os.environ.get('PATH', '/usr/sbin:/usr/bin:/sbin:/bin')}"
+    words = {"PATH": path, "KUBECONFIG": str(own), "PODRUN_ROOT": root, "NAMESPACE": namespace, "LC_ALL": "C.UTF-8"}
+    return {**os.environ, **words}
 
 
 def _leave(number: int, _: FrameType | None) -> None:
