@@ -46,24 +46,23 @@ _CODES = (
 async def grpc_probe(host: str, port: int, service: str, seconds: float) -> Result:
     """One look, at most `seconds`; every failure counts as one of the container."""
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    connected = False
+    greeted = asyncio.Event()
     try:
         async with asyncio.timeout(seconds):
             reader, writer = await asyncio.open_connection(host, port)
-            connected = True
             try:
-                code, message, body = await _check(reader, writer, where, service)
+                code, message, body = await _check(reader, writer, where, service, greeted)
             finally:
                 writer.close()
                 with suppress(OSError):
                     await writer.wait_closed()
     except TimeoutError:
-        if connected:
+        if greeted.is_set():
             return Result(False, f"timeout: health rpc did not complete within {duration(seconds)}")
         return Result(False, _not_connected(where, seconds))
     except (OSError, EOFError, h2.exceptions.ProtocolError) as error:
-        if not connected and isinstance(error, OSError):
-            # grpc.WithBlock tries again until the time is up; its answer then is the same.
+        if not greeted.is_set():
+            # grpc.WithBlock tries again until the time is up, until a server of HTTP/2 has sent its settings.
             return Result(False, _not_connected(where, seconds))
         why = dial_text(host, port, error) if isinstance(error, OSError) else str(error)
         return Result(False, f"error: health rpc probe failed: rpc error: code = Unavailable desc = {why}")
@@ -108,9 +107,9 @@ def _health_status(body: bytes) -> int:
 
 
 async def _check(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, authority: str, service: str
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, authority: str, service: str, greeted: asyncio.Event
 ) -> tuple[int, str, bytes]:
-    """(gRPC status code, its message, body)"""
+    """(gRPC status code, its message, body); `greeted` is set when the server has sent its settings."""
     connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True, header_encoding="utf-8"))
     connection.initiate_connection()
     headers = [
@@ -133,7 +132,9 @@ async def _check(
         if not data:
             raise EOFError("error reading server preface: EOF")
         for event in connection.receive_data(data):
-            if isinstance(event, h2.events.ResponseReceived | h2.events.TrailersReceived):
+            if isinstance(event, h2.events.RemoteSettingsChanged):
+                greeted.set()
+            elif isinstance(event, h2.events.ResponseReceived | h2.events.TrailersReceived):
                 told.update((str(name), str(value)) for name, value in event.headers or ())
             elif isinstance(event, h2.events.DataReceived):
                 body += event.data or b""

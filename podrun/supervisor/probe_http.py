@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import re
+import socket
 import ssl
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
@@ -126,10 +128,24 @@ def failure_text(url: str, error: BaseException) -> str:
         return f"{where}EOF"
     if isinstance(error, aiohttp.ClientConnectorSSLError):
         return f"{where}http: server gave HTTP response to HTTPS client"
+    if isinstance(error, aiohttp.ClientResponseError):
+        line = _first_line(error.message)
+        return f"{where}net/http: HTTP/1.x transport connection broken: malformed HTTP response {line}"
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return f"{where}dial tcp: lookup {error.host}: no such host"
     if isinstance(error, OSError) and error.errno:
         parts = urlsplit(url)
-        return f"{where}{dial_text(parts.hostname or '', parts.port or 0, error)}"
+        text = dial_text(parts.hostname or "", parts.port or 0, error)
+        if not isinstance(error, aiohttp.ClientConnectorError):  # it was connected
+            text = text.replace("dial tcp", "read tcp").replace(": connect: ", ": read: ")
+        return f"{where}{text}"
     return f"{where}{error}"
+
+
+def _first_line(message: str) -> str:
+    """The line that is no HTTP, quoted, out of what the parser says of it (it shows the bytes)."""
+    shown = re.search(r"b(['\"])(.*?)(\\r|\\n|\1)", message)
+    return f'"{shown[2]}"' if shown is not None else '""'
 
 
 def dial_text(host: str, port: int, error: OSError) -> str:
@@ -137,6 +153,8 @@ def dial_text(host: str, port: int, error: OSError) -> str:
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     if isinstance(error, TimeoutError):
         return f"dial tcp {where}: i/o timeout"
+    if isinstance(error, socket.gaierror):
+        return f"dial tcp: lookup {host}: no such host"
     words = {
         errno.ECONNREFUSED: "connection refused",
         errno.EHOSTUNREACH: "no route to host",

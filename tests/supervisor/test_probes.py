@@ -25,6 +25,7 @@ from cryptography.x509.oid import NameOID
 from podrun.api.pod import Container, Probe
 from podrun.lifecycle.probes import Result
 from podrun.supervisor.probe_grpc import grpc_probe
+from podrun.supervisor.probe_http import dial_text
 from podrun.supervisor.probe_run import look
 from tests.supervisor.fakes import FakeRuntime
 
@@ -269,3 +270,44 @@ async def test_grpc_that_never_answers() -> None:
     async with grpc_server(lambda *_: None) as port:
         result = await grpc_probe(HOST, port, "", 1)
     assert result.output == "timeout: health rpc did not complete within 1s"
+
+
+@contextlib.asynccontextmanager
+async def saying(words: bytes) -> AsyncIterator[int]:
+    """A server that says the same to everybody, and hangs up."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(10)
+        writer.write(words)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, HOST, 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (b"hello\r\n", 'net/http: HTTP/1.x transport connection broken: malformed HTTP response "hello"'),
+        (b"", "EOF"),
+    ],
+)
+async def test_what_is_no_http_is_told_as_go_tells_it(words: bytes, said: str) -> None:
+    async with saying(words) as port:
+        result = await probe(httpGet={"port": port, "path": "/"})
+    assert (result.passed, result.output) == (False, f'Get "http://{HOST}:{port}/": {said}')
+
+
+async def test_what_is_no_grpc_is_never_connected() -> None:
+    async with saying(b"HTTP/1.1 400 Bad Request\r\n\r\n") as port:
+        result = await grpc_probe(HOST, port, "", 1)
+    expected = f'timeout: failed to connect service "{HOST}:{port}" within 1s: context deadline exceeded'
+    assert (result.passed, result.output) == (False, expected)
+
+
+def test_a_name_that_nobody_knows() -> None:
+    assert dial_text("no.such", 80, socket.gaierror(-2, "Name or service not known")) == (
+        "dial tcp: lookup no.such: no such host"
+    )
