@@ -15,8 +15,9 @@ class KindRef(NamedTuple):
 
     @classmethod
     def of(cls, obj: Mapping[str, Any]) -> KindRef:
-        """The kind that an object says it is."""
-        return cls.parse(obj.get("apiVersion") or "", obj.get("kind") or "")
+        """The kind that an object says it is; what is no text says nothing."""
+        version, kind = obj.get("apiVersion"), obj.get("kind")
+        return cls.parse(version if isinstance(version, str) else "", kind if isinstance(kind, str) else "")
 
     @classmethod
     def parse(cls, api_version: str, kind: str) -> KindRef:

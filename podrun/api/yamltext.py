@@ -6,6 +6,7 @@ text, `yes`, `on` and `y` are true. The parser is libyaml, whose mistakes are wo
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any
@@ -28,6 +29,8 @@ _WORDS: dict[str, Any] = {
     **dict.fromkeys(("n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"), False),
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
 }
+_LONGEST_INTEGER = 100
+"""Characters; a longer number fits no integer, and Python refuses to read one of thousands of digits."""
 _INTEGER = re.compile(r"[-+]?(?:0[xX][0-9a-fA-F]+|0[oO]?[0-7]+|0[bB][01]+|0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _INFINITIES = re.compile(r"[-+]?\.(?:inf|Inf|INF|nan|NaN|NAN)")
@@ -117,12 +120,14 @@ def scalar(node: ScalarNode) -> Any:
     if text in _WORDS:
         return _WORDS[text]
     plain = text.replace("_", "")
-    if plain[:1] in "0123456789+-" and _INTEGER.fullmatch(plain):
+    if plain[:1] in "0123456789+-" and len(plain) <= _LONGEST_INTEGER and _INTEGER.fullmatch(plain):
         number = _integer(plain)
         if -(1 << 63) <= number < 1 << 64:
             return number
     if plain[:1] in "0123456789+-." and _FLOAT.fullmatch(plain):
         value = float(plain)
+        if math.isinf(value):  # out of range for Go: then it is text
+            return text
         return int(value) if value == int(value) and abs(value) < 1e21 else Decimal.of(gotext.number(value))
     if _INFINITIES.fullmatch(text):
         named = "NaN" if text.lower().endswith("nan") else "-Inf" if text.startswith("-") else "+Inf"

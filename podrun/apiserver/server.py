@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from podrun.api.errors import (
     ApiError,
@@ -71,6 +72,14 @@ LONGEST_LINE = 1 << 20
 """Bytes of a request line (exec puts whole scripts into it) and of a header."""
 STOP_SECONDS = 1.0
 STREAMS = ("log", "exec", "attach", "portforward")
+
+
+def _is_no_clients_mistake(record: logging.LogRecord) -> bool:
+    """Whether aiohttp has something to say beyond a client's bad HTTP, of which it would log a trace each."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+logging.getLogger("aiohttp.server").addFilter(_is_no_clients_mistake)
 
 
 class ApiServer:
@@ -298,7 +307,7 @@ class ApiServer:
                 raise unknown_resource()
             if everywhere and kind.stored and info.verb not in ("list", "watch"):
                 raise method_not_allowed()
-        elif info.namespace and kind.resource != "namespaces":
+        elif info.namespace and (kind.resource != "namespaces" or info.name != info.namespace or info.depth > 3):
             raise unknown_resource()
         if not info.subresource:
             named = bool(info.name)

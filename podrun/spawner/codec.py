@@ -81,9 +81,10 @@ def decode(data: object) -> Any:
     """The instance that `encode` made `data` from. Raises CodecError."""
     if not isinstance(data, dict):
         raise CodecError(f"an object was expected, not {type(data).__name__}")
-    cls = _classes.get(data.get("t", ""))
+    name = data.get("t")
+    cls = _classes.get(name) if isinstance(name, str) else None
     if cls is None:
-        raise CodecError(f"unknown message {data.get('t')!r}")
+        raise CodecError(f"unknown message {name!r}")
     decoders = _decoders(cls)
     try:
         return cls(**{name: decoders[name](item) for name, item in data.items() if name != "t"})

@@ -89,7 +89,7 @@ def receive(sock: socket.socket, without: Sequence[str] = ()) -> Packet:
         for name in without:
             outer["m"].pop(name, None)
         return Packet(number, codec.decode(outer["m"]), tuple(descriptors), data)
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         for descriptor in descriptors:
             os.close(descriptor)
         raise Malformed(number, str(error)) from None

@@ -128,3 +128,15 @@ async def test_who_does_not_speak_tls_harms_nobody(client: Client, served: Servi
     assert await reader.read() == b""
     writer.close()
     assert (await client.call("GET", PODS))[0] == 200
+
+
+async def test_what_is_no_http_fills_no_log(
+    client: Client, served: Serving, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    context = ssl.create_default_context(cafile=str(served.pki.ca_certificate))
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.port, ssl=context, server_hostname="localhost")
+    writer.write(b"\x00\x01nonsense\r\n\r\n")
+    assert b" 400 " in await reader.readline()
+    writer.close()
+    assert (await client.call("GET", "/version"))[0] == 200
+    assert caplog.records == []

@@ -243,7 +243,8 @@ async def test_nonsense_on_the_socket_is_refused_and_does_no_harm(box: Box) -> N
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
         sock.connect(str(box.run / "socket"))
         assert b"Welcome" in sock.recv(1000)
-        for nonsense in (b"x", b"{}", b"[]", b'{"n": 7, "m": {"t": "Nothing"}}', b"\0"):
+        odd = (b'{"n": 1e999, "m": {}}', b'{"n": 7, "m": {"t": {}}}', b"[" * 60_000)
+        for nonsense in (b"x", b"{}", b"[]", b'{"n": 7, "m": {"t": "Nothing"}}', b"\0", *odd):
             sock.send(nonsense)
             assert b'"t": "Failed"' in sock.recv(1000)
     _, lines = await box.run_to_end(box.container("echo", "unmoved"))

@@ -16,12 +16,16 @@ DEEP = 6
 STORED = tuple(kind for kind in KINDS.values() if "create" in kind.verbs)
 
 TEXTS = (
-    "", "a", "x-1", "A_b", "a" * 64, "a" * 300, "../../etc/passwd", "/", "/proc/self/fd/7", "\x00", "\u2028", "é", "\ud83d\ude00",
-    "Never", "Always", "TCP", "RuntimeDefault", "ClusterIP", "None", "default", "busybox:1.36", "10.244.0.1", "::1", "1e3",
-    "-1", "$(A)", "{{.}}", "%s%n", "a: b", "<script>", "2026-01-01T00:00:00Z", "999999999999Gi", "kubernetes.io/x",
+    "", "a", "x-1", "A_b", "a" * 64, "a" * 300, "../../etc/passwd", "/", "/proc/self/fd/7", "\x00", "\u2028", "é",
+    "\U0001f600", "Never", "Always", "TCP", "RuntimeDefault", "ClusterIP", "None", "default", "busybox:1.36", "1e3",
+    "10.244.0.1", "::1", "-1", "$(A)", "{{.}}", "%s%n", "a: b", "<script>", "2026-01-01T00:00:00Z", "999999999999Gi",
+    "kubernetes.io/x",
 )  # fmt: skip
 NUMBERS = (0, 1, -1, 80, 6443, 65535, 65536, 1 << 31, -(1 << 31), (1 << 63) - 1, 1 << 63, 1 << 70, 0.5, 1e308, -0.0)
 ODD: tuple[Any, ...] = (None, True, [], {}, [None], {"": None}, [[]], {"a": {"b": {}}}, "x", 7, 1.5, "\u0000")
+
+
+SOUND = {"name": "a", "image": "busybox:1.36"}
 
 
 class Maker:
@@ -35,15 +39,14 @@ class Maker:
         made = self._struct(r, self._schema.for_kind(KindRef(kind.group, kind.version, kind.kind)), 0)
         version = f"{kind.group}/{kind.version}" if kind.group else kind.version
         made |= {"apiVersion": version, "kind": kind.kind}
-        metadata = made.get("metadata") or {}
-        made["metadata"] = {
-            "name": name,
-            **({} if r.random() < 0.7 else {key: metadata[key] for key in metadata if key != "name"}),
-        }
+        metadata = made.get("metadata")
+        more = metadata if isinstance(metadata, dict) and r.random() < 0.3 else {}
+        made["metadata"] = {**more, "name": name}
         if kind.resource == "pods":
-            spec = made.get("spec") if isinstance(made.get("spec"), dict) else {}
-            sound = {"name": "a", "image": "busybox:1.36"}
-            containers = [sound | (one if r.random() < 0.5 else {}) for one in spec.get("containers") or [{}]]
+            spec = dict(made["spec"]) if isinstance(made.get("spec"), dict) else {}
+            listed = spec.get("containers")
+            given = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+            containers = [SOUND | (one if r.random() < 0.5 else {}) for one in given or [{}]]
             made["spec"] = {**spec, "containers": containers, "schedulerName": "none"}
             made["spec"].pop("nodeName", None)
         return made

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.torture import crowds, killed
+from tests.torture import crowds, frames, fuzz, killed, parsers
 from tests.torture.row import Row
 
-ROWS: tuple[Row, ...] = (*killed.ROWS, *crowds.ROWS)
+ROWS: tuple[Row, ...] = (*killed.ROWS, *crowds.ROWS, *fuzz.ROWS, *frames.ROWS, *parsers.ROWS)
