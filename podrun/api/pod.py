@@ -563,10 +563,13 @@ class Named(View):
 
 
 class TopologySpread(View):
-    """How evenly pods are to be spread over a topology; the selector does not matter on one node."""
+    """How evenly pods are to be spread over a topology; on one node only a number of domains can ask too much."""
 
     topology_key: str = ""
     when_unsatisfiable: str = "DoNotSchedule"
+    max_skew: int = 1
+    min_domains: int | None = None
+    label_selector: LabelSelector | None = None
 
 
 class OperatingSystem(View):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from podrun.api.pod import Pod
+from podrun.api.pod import Pod, TopologySpread
 from podrun.lifecycle import fitting
 from podrun.lifecycle.fitting import NodeView
 
+SPREAD_REASON = "node(s) didn't match pod topology spread constraints"
 NOT_HELPFUL = "Preemption is not helpful for scheduling"
 
 
@@ -29,6 +30,8 @@ def misfit(pod: Pod, node: NodeView, others: Sequence[Pod]) -> Misfit | None:
         return Misfit(("node(s) were unschedulable",), True)
     if fitting.untolerated(pod, node.taints, ("NoSchedule", "NoExecute")) is not None:
         return Misfit(("node(s) had untolerated taint(s)",), True)
+    if (named := fitting.named_nodes(pod)) is not None and node.name not in named:
+        return Misfit(("node(s) didn't satisfy plugin(s) [NodeAffinity]",), True)
     if not fitting.matches_node(pod, node):
         return Misfit((fitting.AFFINITY_REASON,), True)
     if fitting.ports_clash(pod, others):
@@ -39,11 +42,24 @@ def misfit(pod: Pod, node: NodeView, others: Sequence[Pod]) -> Misfit | None:
         )
         return Misfit(reasons, any(lack.requested > lack.capacity for lack in lacking))
     for spread in pod.spec.topology_spread_constraints:
-        if spread.when_unsatisfiable == "DoNotSchedule" and spread.topology_key not in node.labels:
-            return Misfit(("node(s) didn't match pod topology spread constraints (missing required label)",), True)
+        if spread.when_unsatisfiable != "DoNotSchedule":
+            continue
+        if spread.topology_key not in node.labels:
+            return Misfit((f"{SPREAD_REASON} (missing required label)",), True)
+        if not _evenly(spread, pod, others):
+            return Misfit((SPREAD_REASON,), False)
     if (problem := fitting.affinity_problem(pod, others, node)) is not None:
         return Misfit((problem,), problem.endswith("didn't match pod affinity rules"))
     return None
+
+
+def _evenly(spread: TopologySpread, pod: Pod, others: Iterable[Pod]) -> bool:
+    """Whether one more pod of the selector is not too many: of domains that have to be beside the one, all are empty."""
+    if (spread.min_domains or 1) <= 1:
+        return True
+    alike = [o for o in others if o.metadata.namespace == pod.metadata.namespace]
+    there = sum(fitting.selects(spread.label_selector, other.metadata.labels) for other in alike)
+    return there + fitting.selects(spread.label_selector, pod.metadata.labels) <= spread.max_skew
 
 
 def unbound_claim(pod: Pod) -> str | None:

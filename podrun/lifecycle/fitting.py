@@ -94,6 +94,21 @@ def matches_node(pod: Pod, node: NodeView) -> bool:
     return required is None or any(_term_matches(term, node) for term in required.node_selector_terms)
 
 
+def named_nodes(pod: Pod) -> set[str] | None:
+    """The nodes that required affinity names one by one; None where a term allows others (NodeAffinity.PreFilter)."""
+    affinity = pod.spec.affinity.node_affinity if pod.spec.affinity is not None else None
+    required = affinity.required_during_scheduling_ignored_during_execution if affinity is not None else None
+    if required is None or not required.node_selector_terms:
+        return None
+    found: set[str] = set()
+    for term in required.node_selector_terms:
+        names = [set(r.values) for r in term.match_fields if r.key == "metadata.name" and r.operator == "In"]
+        if not names:
+            return None
+        found |= set.intersection(*names)
+    return found
+
+
 def _term_matches(term: NodeTerm, node: NodeView) -> bool:
     """An empty term matches nothing."""
     if not term.match_expressions and not term.match_fields:
@@ -193,9 +208,13 @@ def _selects(term: PodAffinityTerm, owner: Pod, other: Pod) -> bool:
     namespaces = term.namespaces or (owner.metadata.namespace,)
     if not everywhere and other.metadata.namespace not in namespaces:
         return False
-    if term.label_selector is None:
+    return selects(term.label_selector, other.metadata.labels)
+
+
+def selects(selector: LabelSelector | None, labels: Mapping[str, str]) -> bool:
+    """Whether a selector, of which none selects nothing, selects what has these labels."""
+    if selector is None:
         return False
-    labels = other.metadata.labels
-    return all(labels.get(k) == v for k, v in term.label_selector.match_labels.items()) and all(
-        requirement_holds(r, labels) for r in term.label_selector.match_expressions
+    return all(labels.get(k) == v for k, v in selector.match_labels.items()) and all(
+        requirement_holds(r, labels) for r in selector.match_expressions
     )

@@ -80,6 +80,7 @@ async def test_a_pod_that_fits_is_bound_and_told_of(house: House) -> None:
 
 
 AFFINITY = {"matchExpressions": [{"key": "no", "operator": "In", "values": ["such"]}]}
+BY_NAME = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["other"]}]}
 REASONS: list[tuple[str, dict[str, Any], str]] = [
     (
         "affinity that no node has",
@@ -89,6 +90,16 @@ REASONS: list[tuple[str, dict[str, Any], str]] = [
     ("a selector that no node has", {"nodeSelector": {"a": "b"}}, "1 node(s) didn't match Pod's node affinity/selector." + NO_HELP),
     ("a topology that the node is not in", {"topologySpreadConstraints": [{"topologyKey": "rack", "whenUnsatisfiable": "DoNotSchedule"}]}, "1 node(s) didn't match pod topology spread constraints (missing required label)." + NO_HELP),
     ("more than the node has", asking("9"), "1 Insufficient cpu." + NO_HELP),
+    (
+        "affinity to another node by its name",
+        {"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [BY_NAME]}}}},
+        "1 node(s) didn't satisfy plugin(s) [NodeAffinity]." + NO_HELP,
+    ),
+    (
+        "more domains than there are",
+        {"topologySpreadConstraints": [{"topologyKey": "topology.kubernetes.io/zone", "maxSkew": 1, "minDomains": 2, "whenUnsatisfiable": "DoNotSchedule", "labelSelector": {"matchLabels": {"app": "x"}}}]},
+        "1 node(s) didn't match pod topology spread constraints." + NO_VICTIMS,
+    ),
     (
         "a claim on storage, of which there is none",
         {"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]},
@@ -109,11 +120,13 @@ REASONS: list[tuple[str, dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("spec", "text"), [pytest.param(*row[1:], id=row[0]) for row in REASONS])
 async def test_one_that_does_not_fit_is_told_why(house: House, spec: dict[str, Any], text: str) -> None:
-    await house.create("p", spec)
+    if "topologySpreadConstraints" in spec:
+        await house.create("alike", labels={"app": "x"})
+    await house.create("p", spec, labels={"app": "x"})
     message = f"0/1 nodes are available: {text}"
     condition = house.scheduled("p")
     assert (condition["status"], condition["reason"], condition["message"]) == ("False", "Unschedulable", message)
-    assert house.events() == [("FailedScheduling", message)]
+    assert house.events()[-1] == ("FailedScheduling", message)
     assert "nodeName" not in house.pod("p")["spec"]
 
 
