@@ -54,7 +54,7 @@ def misfit(pod: Pod, node: NodeView, others: Sequence[Pod]) -> Misfit | None:
 
 
 def _evenly(spread: TopologySpread, pod: Pod, others: Iterable[Pod]) -> bool:
-    """Whether one more pod of the selector is not too many: of domains that have to be beside the one, all are empty."""
+    """Whether one more pod of the selector is not too many: further domains that there have to be are empty."""
     if (spread.min_domains or 1) <= 1:
         return True
     alike = [o for o in others if o.metadata.namespace == pod.metadata.namespace]
