@@ -39,7 +39,7 @@ def podrun(module_podrun: Podrun) -> Iterator[Podrun]:
         left.update({kind: {each for each in now[kind] - rest[kind] if not _is_the_browsers(each)} for kind in now})
         return not any(left.values())
 
-    wait_until(clean, 5.0, f"something of a pod is left (see module_podrun.leaks)", every=0.1)
+    wait_until(clean, 5.0, "something of a pod is left (see module_podrun.leaks)", every=0.1)
 
 
 def _is_the_browsers(process: str) -> bool:

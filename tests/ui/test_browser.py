@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from tests.harness import Podrun, wait_until
 from tests.ui.browsing import link
 
-SIDECAR = "log-shipper"
+ORIGIN = "https://127.0.0.1:6443"
 
 
 def _pod(name: str, *containers: dict[str, Any], **rest: Any) -> dict[str, Any]:
@@ -48,19 +49,35 @@ class TestEntering:
         late.complaints.clear()  # the browser notes the 401
 
     def test_without_a_link_it_says_how_to_get_one(self, visit):
-        visitor = visit(url="https://127.0.0.1:6443/ui/")
+        visitor = visit(url=f"{ORIGIN}/ui/")
         visitor.sees("sudo podrun ui", ".empty")
 
     def test_another_tab_is_let_in_by_the_first(self, visit):
         visitor = visit()
         other = visitor.tab()
-        other.goto("https://127.0.0.1:6443/ui/")
+        other.goto(f"{ORIGIN}/ui/")
         other.get_by_text("No pods yet").wait_for()
 
     def test_a_reload_stays_in(self, visit):
         visitor = visit()
         visitor.page.reload()
         visitor.sees("No pods yet")
+
+    def test_a_session_is_good_in_its_own_origin_only(self, podrun):
+        link_token = link(podrun).partition("token=")[2]
+        session = json.loads(_curl(podrun, "/podrun/v1/ui/sessions", link_token, "-X", "POST"))["token"]
+        assert json.loads(_curl(podrun, "/api/v1/pods", session))["kind"] == "PodList"
+        assert json.loads(_curl(podrun, "/api/v1/pods", session, "-H", f"Origin: {ORIGIN}"))["kind"] == "PodList"
+        foreign = ["-H", "Origin: https://evil.example"]
+        encoded = base64.urlsafe_b64encode(session.encode()).decode().rstrip("=")
+        protocols = f"Sec-WebSocket-Protocol: v5.channel.k8s.io, base64url.bearer.authorization.k8s.io.{encoded}"
+        upgrade = ["-H", "Connection: Upgrade", "-H", "Upgrade: websocket", "-H", "Sec-WebSocket-Version: 13"]
+        upgrade += ["-H", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", "-H", protocols]
+        path = "/api/v1/namespaces/default/pods/web/exec?command=sh&stdout=true"
+        for answer in (_curl(podrun, "/api/v1/pods", session, *foreign), _curl(podrun, path, "", *upgrade, *foreign)):
+            assert json.loads(answer)["code"] == 403
+            assert "evil.example" in answer
+        assert json.loads(_curl(podrun, path, "", *upgrade))["code"] == 404  # let in: there is no such pod
 
 
 class TestTheList:
@@ -353,6 +370,12 @@ _FAINT = """(() => {
 
 _RED = """[...document.querySelectorAll(".xterm-rows span")]
   .some((one) => one.textContent.startsWith("red") && getComputedStyle(one).color === "rgb(255, 0, 0)")"""
+
+
+def _curl(podrun: Podrun, path: str, token: str, *words: str) -> str:
+    """What a client that is no browser is answered."""
+    bearer = ["-H", f"Authorization: Bearer {token}"] if token else []
+    return podrun.run("curl", "-sk", "--max-time", "5", *bearer, *words, ORIGIN + path).stdout
 
 
 def _run(podrun: Podrun, pod: str, container: str, script: str) -> None:

@@ -117,7 +117,7 @@ async def test_a_pod_that_changes_under_the_readers_eyes_is_read_again(world):
             raise FileNotFoundError("/proc/1")
         return {"number": 1}
 
-    world.looks = Looks(world, world, read)  # type: ignore[arg-type]
+    world.looks = Looks(world, world, read)
     async with world.looks.at("default", "web") as pictures:
         await asyncio.sleep(0.05)
         world.tell_store()

@@ -46,8 +46,21 @@ class Drawing {
     panel.append(h("div", { class: "open-box" }, this.house, h("aside", { class: "beside" }, this.matrix.element, this.news.element)));
     this.resized = new ResizeObserver(() => this.#wire());
     this.resized.observe(this.house);
-    const path = `/podrun/v1/ui/namespaces/${encodeURIComponent(namespace)}/pods/${encodeURIComponent(name)}`;
-    this.line = new Line(() => path, "podrun.ui", { message: (data) => this.#seen(JSON.parse(data)) });
+    this.path = `/podrun/v1/ui/namespaces/${encodeURIComponent(namespace)}/pods/${encodeURIComponent(name)}`;
+    this.line = null;
+    this.onSight = () => this.#look();
+    document.addEventListener("visibilitychange", this.onSight);
+    this.#look();
+  }
+
+  /** Look while there is somebody to see it: podrund reads the kernel for as long as this line stands. */
+  #look() {
+    if (document.hidden) {
+      this.line?.end();
+      this.line = null;
+    } else {
+      this.line ??= new Line(() => this.path, "podrun.ui", { message: (data) => this.#seen(JSON.parse(data)) });
+    }
   }
 
   pod(pod) {
@@ -107,7 +120,8 @@ class Drawing {
   }
 
   end() {
-    this.line.end();
+    document.removeEventListener("visibilitychange", this.onSight);
+    this.line?.end();
     this.resized.disconnect();
     cancelAnimationFrame(this.#frame);
   }

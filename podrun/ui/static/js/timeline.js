@@ -62,7 +62,11 @@ class Timeline {
     } catch (error) {
       if (error instanceof Refused) say(this.note, `There is no timeline of this pod: ${visible(error.message)}`);
     }
-    if (!this.#ended) this.#timer = setTimeout(() => this.#fetch(), AGAIN_MILLISECONDS);
+    this.#later();
+  }
+
+  #later() {
+    if (!this.#ended) this.#timer = setTimeout(() => (document.hidden ? this.#later() : this.#fetch()), AGAIN_MILLISECONDS);
   }
 
   #choose(id) {
