@@ -106,7 +106,7 @@ class PodWorker:
         """The object was changed by somebody: its specification, its metadata, or a status not written here."""
         asked = _asked(obj)
         if asked == self._asked:
-            if self._gates_changed(obj):
+            if self._gates_changed(obj) or self._ended_by_others(obj):
                 self.wake()
             return
         self._asked = asked
@@ -119,6 +119,15 @@ class PodWorker:
             self._leave()
         self.refresh_volumes()  # downward API files hold labels, annotations and resources
         self.wake()
+
+    def _ended_by_others(self, obj: Object) -> bool:
+        """Whether somebody wrote a terminal phase: then the pod is ended, as a kubelet does it (UpdatePod)."""
+        theirs = obj.get("status") or {}
+        if theirs.get("phase") not in TERMINAL or self.phase in TERMINAL or self.stage is not Stage.SYNCING:
+            return False
+        told = {key: theirs[key] for key in ("phase", "reason", "message") if key in theirs}
+        self.status = {**self.status, **told}
+        return True
 
     def _gates_changed(self, obj: Object) -> bool:
         """Whether somebody wrote a condition that a readiness gate looks at."""

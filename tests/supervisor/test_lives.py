@@ -540,3 +540,15 @@ async def test_the_pods_own_resources_change_in_place(house: House) -> None:
     assert ("resize", "a") in house.runtime.done, "a container without a limit has the pod's"
     assert house.pod["status"]["resources"]["limits"] == {"memory": "96Mi"}
     assert "ResizeCompleted" in [reason for reason, _, _ in house.events()]
+
+
+async def test_a_terminal_phase_that_somebody_wrote_ends_the_pod(house: House) -> None:
+    await house.create(one())
+    await asyncio.sleep(1)
+    told = {"phase": "Failed", "reason": "Mine", "message": "enough"}
+    await house.store.modify("pods", "n", "p", lambda o: {**o, "status": {**o["status"], **told}})
+    await asyncio.sleep(3)
+    status = house.pod["status"]
+    assert (status["phase"], status["reason"], status["message"]) == ("Failed", "Mine", "enough")
+    assert ("stop", "a") in house.runtime.done
+    assert "terminated" in status["containerStatuses"][0]["state"]
