@@ -115,8 +115,11 @@ def _ending(worker: PodWorker, marks: list[Mark]) -> Iterator[str]:
     grace = next((detail for _, name, detail in reversed(marks) if name == "terminating"), None)
     began = next((at for at, name, _ in reversed(marks) if name == "terminating"), None)
     if began is not None and grace is not None:
-        yield f"Its containers are being ended since {clock(began / 1e9)}; what runs at {clock(began / 1e9 + grace)}"
-        yield "is killed (with two seconds more at least for each, once preStop has run)."
+        since, until = clock(began / 1e9), clock(began / 1e9 + grace)
+        yield (
+            f"Its containers are being ended since {since}; what still runs at {until} is killed (each has two seconds "
+            f"at least once its preStop hook has run)."
+        )
     if runs:
         waits = termination.waits_for(worker.pod, runs)
         for name in runs:
