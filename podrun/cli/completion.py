@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from collections.abc import Callable
 
 from podrun.cli.errors import OK
-from podrun.cli.main import COMMANDS, OF_A_POD, command_parser
+from podrun.cli.main import COMMANDS, OF_A_POD, command_parser, load
 
 EXAMPLES = """\
 examples:
@@ -31,13 +32,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def words_of(name: str) -> list[str]:
-    """The long options of a command, and its first argument's choices."""
+    """The long options of a command, its first argument's choices, and what the command itself knows further."""
     words: list[str] = []
     for action in command_parser(name)._actions:  # argparse offers no other way to ask
         words += [option for option in action.option_strings if option.startswith("--")]
         if not action.option_strings and action.choices:
             words += [str(choice) for choice in action.choices]
-    return words
+    further: Callable[[], list[str]] | None = getattr(load(name), "further_words", None)
+    return words + (further() if further else [])
 
 
 def _bash() -> str:

@@ -43,6 +43,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     running.add_argument("--broken", action="store_true", help="break the claim on purpose: the run must notice")
 
 
+def further_words() -> list[str]:
+    """What a shell may complete: the experiments' names."""
+    from podrun.cli.experiments import files
+
+    return files.names()
+
+
 def run(arguments: argparse.Namespace) -> int:
     from podrun.cli.experiments import files
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -135,3 +136,9 @@ def test_every_experiment_can_be_broken(name: str) -> None:
 
 def test_there_are_enough() -> None:
     assert len(files.names()) >= 24
+
+
+def test_the_example_in_the_readme_is_read(tmp_path: Path) -> None:
+    example = re.search(r"```yaml\n(.*?)```", (files.folder() / "README.md").read_text(), re.DOTALL)
+    assert example is not None
+    assert list(files.read(written(tmp_path, example[1]), broken=True).manifests) == ["pair"]
