@@ -16,7 +16,7 @@ PIP_AUDIT = Path(sys.executable).with_name("pip-audit")
 
 def audit(*arguments: str) -> list[dict[str, Any]]:
     """The report's entry of each package."""
-    command = [PIP_AUDIT, "--format=json", "--progress-spinner=off", "--timeout=5", *arguments]
+    command = [str(PIP_AUDIT), "--format=json", "--progress-spinner=off", "--timeout=5", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     if not done.stdout.startswith("{"):
         pytest.skip(f"pip-audit cannot reach its database: {done.stderr.strip().splitlines()[-1:]}")
