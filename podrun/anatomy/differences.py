@@ -100,14 +100,27 @@ def _others(a: Side, b: Side) -> Iterator[Line]:
     mine, theirs = ", ".join(a.pod.addresses) or "none", ", ".join(b.pod.addresses) or "none"
     yield Line("address", a.pod.uid == b.pod.uid and mine == theirs, mine, theirs, "they meet on localhost")
     if a.container is None or b.container is None:
-        yield Line("cgroup", a.pod.cgroup == b.pod.cgroup, a.pod.cgroup, b.pod.cgroup, "the pod's limits")
+        yield Line("cgroup", a.pod.cgroup == b.pod.cgroup, _last(a.pod.cgroup), _last(b.pod.cgroup), "the pod's limits")
         return
     left, right = a.container, b.container
-    yield Line("cgroup", left.cgroup == right.cgroup, left.cgroup, right.cgroup, "one set of limits")
+    yield Line("cgroup", left.cgroup == right.cgroup, _last(left.cgroup), _last(right.cgroup), "one set of limits")
     yield Line("image", left.image == right.image, left.image, right.image, "the same program files, each its own copy")
     yield Line("user", _user(left) == _user(right), _user(left), _user(right), "signals and files of each other")
-    powers = [", ".join(each.capabilities) or "none" for each in (left, right)]
-    yield Line("capabilities", powers[0] == powers[1], *powers)
+    yield _powers(left, right)
+
+
+def _powers(left: Container, right: Container) -> Line:
+    """What only one of the two may do."""
+    mine, theirs = set(left.capabilities), set(right.capabilities)
+    if mine == theirs:
+        return Line("capabilities", True, f"{len(mine)} each", f"{len(theirs)} each", ", ".join(left.capabilities))
+    only = [", ".join(sorted(names)) or "nothing that the other has not" for names in (mine - theirs, theirs - mine)]
+    return Line("capabilities", False, *only)
+
+
+def _last(cgroup: str) -> str:
+    """The end of a group's path, which tells it from others."""
+    return cgroup.rpartition("/")[2][:16]
 
 
 def _user(container: Container) -> str:

@@ -216,3 +216,27 @@ def test_paths_of_the_open_box_are_for_administrators_and_in_no_document(podrun:
     assert "podrun/v1" not in podrun.kubectl("get", "--raw", "/openapi/v3")
     svg = podrun.kubectl("get", "--raw", "/podrun/v1/namespaces/default/pods/seen/anatomy.svg")
     assert svg.startswith("<svg")
+
+
+class TestLookingOn:
+    def test_watch_draws_again_in_place_and_leaves_the_terminal_as_it_was(self, podrun: Podrun) -> None:
+        _begin(podrun, _pod("moving", IDLE))
+        pictures = podrun.run("timeout", "-s", "INT", "2", "podrun", "anatomy", "moving", "--watch", check=False).stdout
+        assert pictures.count('Pod "moving" in default') == 2
+        shown = podrun.type_into("timeout -s INT 2 podrun anatomy moving --watch", [])
+        assert shown.startswith("\x1b[?1049h")
+        assert shown.count("\x1b[H") == 2
+        assert shown.rstrip().endswith("\x1b[?1049l")
+
+    def test_diff_and_picture(self, podrun: Podrun) -> None:
+        second = {"name": "second", "image": "busybox:1.36", "command": ["sh", "-c", IDLE]}
+        pod = _pod("two", IDLE)
+        pod["spec"]["containers"].append(second)
+        _begin(podrun, pod)
+        said = podrun.podrun("anatomy", "--diff", "two/app", "two/second")
+        assert said.index("net namespace") < said.index("not shared:") < said.index("pid namespace")
+        assert podrun.podrun("anatomy", "two", "-o", "svg").startswith("<svg")
+        assert _refused(podrun, "anatomy", "--diff", "two/app", "two/third").startswith(
+            "pod two has no container third"
+        )
+        assert _refused(podrun, "anatomy").startswith("say either which POD is to be opened, or --diff A B")

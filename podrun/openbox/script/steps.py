@@ -61,7 +61,12 @@ Sources = Mapping[int, tuple[str, str]]
 def commands(steps: Iterable[Step], sources: Sources) -> list[str]:
     """The lines of a function that runs in the new namespaces. Raises Untranslatable."""
     lines: list[str] = []
+    made: set[str] = set()
     for step in steps:
+        if isinstance(step, Device | Directory):
+            if step.path in made:
+                continue  # an entry that is there stays as it is
+            made.add(step.path)
         translate = _TRANSLATIONS.get(type(step))
         if translate is None:
             raise Untranslatable(f"there is no command for the step {type(step).__name__}")
