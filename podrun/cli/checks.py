@@ -13,12 +13,13 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from podrun.layout import Layout
+from podrun.lifecycle.pressure import Observation, Threshold
 
 
 class Level(StrEnum):
@@ -61,6 +62,7 @@ def all_checks() -> tuple[Check, ...]:
         names,
         clock,
         disk,
+        shortage,
         database,
         troubles,
     )
@@ -302,6 +304,34 @@ def disk(layout: Layout) -> Iterator[Finding]:
         yield Finding(Level.NOTE, f"only {said}", "images and logs need room: 2 GiB is little")
     else:
         yield Finding(Level.OK, said)
+
+
+def shortage(layout: Layout) -> Iterator[Finding]:
+    """Whether so little is left that podrun starts no pods, and ends some."""
+    from podrun.settings import SettingsError, load
+    from podrun.supervisor.shortage import observations
+
+    if not layout.state.exists():
+        return
+    try:
+        limits = load(layout.config, {}).eviction_thresholds()
+    except SettingsError as error:
+        yield Finding(Level.NOTE, str(error), "podrun does not start with it")
+        return
+    yield from short_of(limits, observations(layout.state, layout.images))
+
+
+def short_of(limits: Sequence[Threshold], observed: Mapping[str, Observation]) -> Iterator[Finding]:
+    """A note for each threshold of eviction that is met."""
+    for one in limits:
+        if one.is_met(observed):
+            available, capacity = observed[one.signal]
+            what = f"{one.signal} is {available / capacity:.1%} ({one.least(capacity) / capacity:.1%} is the least)"
+            yield Finding(
+                Level.NOTE,
+                f"pods are not started and some are evicted: {what}",
+                f"make room, or set another {'evictionSoft' if one.grace else 'evictionHard'} in config.yaml",
+            )
 
 
 def database(layout: Layout) -> Iterator[Finding]:

@@ -30,7 +30,10 @@ def memory(meminfo: str) -> Observation:
 
 
 def _bytes(found: os.statvfs_result) -> Observation:
-    return Observation(found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize)
+    """What is reserved for others is no part of the capacity, as for df (for a kubelet it is: on a disk of a virtual
+    machine that is larger than what is behind it, pods would go while most of what there is is free)."""
+    used = found.f_blocks - found.f_bfree
+    return Observation(found.f_bavail * found.f_frsize, (used + found.f_bavail) * found.f_frsize)
 
 
 def _processes(proc: Path) -> Observation:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -184,6 +185,8 @@ async def test_a_critical_pod_takes_the_room_of_another(house: House) -> None:
 async def test_the_machine_is_looked_at(tmp_path: Path) -> None:
     seen = shortage.observations(tmp_path, tmp_path / "none")
     assert seen["nodefs.available"] == seen["imagefs.available"]
+    used = shutil.disk_usage(tmp_path).used
+    assert abs(seen["nodefs.available"].capacity - seen["nodefs.available"].available - used) < 1 << 30
     assert 0 < seen["memory.available"].available <= seen["memory.available"].capacity
     assert 0 < seen["pid.available"].available < seen["pid.available"].capacity
 
