@@ -66,6 +66,7 @@ from podrun.spawner.protocol import VERSION as PROTOCOL
 from podrun.spawner.start import SpawnerLost
 from podrun.store.journal import UnreadableDatabase
 from podrun.store.store import Store
+from podrun.supervisor.clockwatch import ClockWatch
 from podrun.supervisor.image_collection import ImageCollection
 from podrun.supervisor.lookup import Lookup
 from podrun.supervisor.machine import Machine, resolver
@@ -88,6 +89,8 @@ log = logging.getLogger("podrun")
 EXIT_RUNNING_ALREADY = 3
 SUCCESSOR = "PODRUN_SUCCESSOR"
 """Set in the environment of a podrund that the spawner has started in place of one that died."""
+RENEWAL_PAUSE, RENEWAL_LOOK = 60.0, 86400.0
+"""Seconds until certificates are looked at again: at least, and at most."""
 RETRY_SECONDS = 1.0
 DNS_SOCKETS = "dns"
 """The name under which the spawner holds them."""
@@ -237,6 +240,9 @@ class _Daemon:
         await node.start()
         stack.push_async_callback(node.stop)
         await supervisor.start()
+        watch = ClockWatch(supervisor.clock_was_set)
+        watch.start()
+        stack.callback(watch.stop)
         stack.push_async_callback(collection.stop)
         stack.push_async_callback(supervisor.stop)
         stack.push_async_callback(box.stop)
@@ -322,12 +328,19 @@ class _Daemon:
         return made
 
     def _renew_later(self, certificates: pki.Pki, server: ApiServer) -> None:
+        """Look again when the first certificate is due, and each day: a clock may jump, a machine sleep for months."""
+
         def renew() -> None:
-            renewed = self._certificates()
-            server.reload_certificates()
+            try:
+                renewed = self._certificates()
+                server.reload_certificates()
+            except OSError as error:
+                log.error("the certificates cannot be renewed now: %s", error)
+                renewed = certificates
             self._renew_later(renewed, server)
 
-        asyncio.get_running_loop().call_later(max(certificates.renew_at - time.time(), 60.0), renew)
+        delay = min(max(certificates.renew_at - time.time(), RENEWAL_PAUSE), RENEWAL_LOOK)
+        asyncio.get_running_loop().call_later(delay, renew)
 
     async def _connect(self, former: SpawnerClient | None) -> SpawnerClient:
         """The spawner, with everything deposited there that the next podrund needs."""
