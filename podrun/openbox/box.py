@@ -38,8 +38,10 @@ class OpenBox:
         supervisor.gone = self._keep
 
     def _keep(self, pod: Pod) -> None:
-        marks.end(pod.uid)
-        work = asyncio.to_thread(self._write, pod.uid, *pod.key)
+        found = marks.end(pod.uid)
+        if found is None:
+            return
+        work = asyncio.to_thread(self._write, pod.uid, *pod.key, found.copy())
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -49,13 +51,13 @@ class OpenBox:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for obj in self._store.list("pods"):
             metadata = obj["metadata"]
-            self._write(metadata["uid"], metadata["namespace"], metadata["name"])
+            found = marks.of(metadata["uid"])
+            if found is not None:
+                self._write(metadata["uid"], metadata["namespace"], metadata["name"], found)
 
-    def _write(self, uid: str, namespace: str, name: str) -> None:
-        found = marks.of(uid)
-        if found is not None:
-            decided = [*self._earlier(uid, namespace, name)["decisions"], *explanation.decisions(found)]
-            self._archive.write(self._timeline(uid, namespace, name, found), decided)
+    def _write(self, uid: str, namespace: str, name: str, found: marks.Marks) -> None:
+        decided = [*self._earlier(uid, namespace, name)["decisions"], *explanation.decisions(found)]
+        self._archive.write(self._timeline(uid, namespace, name, found), decided)
 
     def _earlier(self, uid: str, namespace: str, name: str) -> Object:
         """What the podrund before this one kept of the pod."""

@@ -39,6 +39,14 @@ _KINDS = (
 """What the spawner's steps are about, by how their names begin; all others are about mounts."""
 
 
+_DETAILS = {
+    "configure network": "one netlink batch: a veth pair, links up, the address, a neighbour, two routes",
+    "mask paths": "what a container may not look into, of /proc and /sys",
+    "make paths read-only": "what it may not change, of /proc",
+    "become the user": "streams, limits, working directory, groups, user",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """`at` and `took` are nanoseconds, `at` since the epoch; what is only a moment took 0."""
@@ -198,7 +206,7 @@ def _spawned(at: int, lane: str, what: str, asked: int, started: float, timings:
     steps = [Step(asked, lane, "process", "ask the spawner", max(begin - asked, 0), what[:200])]
     for name, duration in timings:
         kind = next((kind for beginning, kind in _KINDS if name.startswith(beginning)), "mount")
-        steps.append(Step(begin, lane, kind, name, duration * 1000))
+        steps.append(Step(begin, lane, kind, name, duration * 1000, _DETAILS.get(name, "")))
         begin += duration * 1000
     words = f"{what[:200]} (seccomp and capabilities first; then the answer's way)"
     return [*steps, Step(became, lane, "process", "execve", max(at - became, 0), words)]

@@ -46,6 +46,12 @@ class Marks:
         self.lost += len(self.last) == LAST
         self.last.append(mark)
 
+    def copy(self) -> Marks:
+        """As they are now, for a thread to read while more are added here."""
+        made = Marks()
+        made.first, made.last, made.lost, made.ended = [*self.first], self.last.copy(), self.lost, self.ended
+        return made
+
     def __iter__(self) -> Iterator[Mark]:
         yield from self.first
         yield from self.last

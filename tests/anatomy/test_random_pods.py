@@ -1,7 +1,7 @@
 """Pods that nobody thought of: what `anatomy` says of them is what /proc says, asked in another way.
 
 A generator makes pods of one to three containers with whatever a pod may share, limit and mount; each is opened and
-held against nsenter, ps and the files of /proc. PODRUN_RANDOM_PODS says how many (200 before a release).
+held against nsenter, the groups' files and those of /proc. PODRUN_RANDOM_PODS says how many (200 before a release).
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -76,18 +75,15 @@ def _status(pid: int) -> dict[str, str]:
     return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
 
 
-def _lsns(pid: int) -> dict[str, int]:
-    """As util-linux sees the namespaces of a process."""
-    said = subprocess.run(
-        ["lsns", "--json", "--output", "NS,TYPE", "--task", str(pid)], capture_output=True, text=True, check=True
-    )
-    return {row["type"]: int(row["ns"]) for row in json.loads(said.stdout)["namespaces"]}
+def _namespaces(pid: int) -> dict[str, int]:
+    """By the inodes of what /proc/PID/ns leads to."""
+    return {kind: os.stat(f"/proc/{pid}/ns/{kind}").st_ino for kind in os.listdir(f"/proc/{pid}/ns")}
 
 
 def check_container(podrun: Podrun, opened: dict[str, Any], declared: dict[str, Any]) -> None:
     """One container's part of an anatomy against the kernel."""
     first = opened["processes"][0]
-    found = _lsns(first["pid"])
+    found = _namespaces(first["pid"])
     assert {kind: found[kind] for kind in opened["namespaces"]} == opened["namespaces"]
     top = Path("/sys/fs/cgroup")
     files = [Path(f"{tree}{opened['cgroup']}/cgroup.procs") for tree in (top, *top.iterdir())]
