@@ -29,6 +29,8 @@ _DIFFERENT: Final[dict[str, dict[str, int]]] = {
         "inotify_init1": 294,
         "inotify_add_watch": 254,
         "inotify_rm_watch": 255,
+        "timerfd_create": 283,
+        "timerfd_settime": 286,
     },
     "aarch64": {
         "clone": 220,
@@ -46,6 +48,8 @@ _DIFFERENT: Final[dict[str, dict[str, int]]] = {
         "waitid": 95,
         "execveat": 281,
         "bpf": 280,
+        "timerfd_create": 85,
+        "timerfd_settime": 86,
         "inotify_init1": 26,
         "inotify_add_watch": 27,
         "inotify_rm_watch": 28,

@@ -233,7 +233,7 @@ def _last_exit(container: Container, observed: Observed) -> float | None:
     """When the newest attempt that has exited did so."""
     for seen in observed.containers:
         if seen.name == container.name and seen.state is ContainerState.EXITED:
-            return seen.finished_at
+            return seen.ended
     return None
 
 

@@ -75,6 +75,18 @@ class ContainerSeen:
     resources: ActualResources | None = None
     user: tuple[int, int, tuple[int, ...]] | None = None
     """uid, gid and supplementary groups its process began with."""
+    shift: float = 0.0
+    """Seconds by which the machine's clock has been set since these times were taken."""
+
+    @property
+    def began(self) -> float:
+        """When it was started, by the clock as it is now: for decisions."""
+        return self.started_at + self.shift
+
+    @property
+    def ended(self) -> float:
+        """When it ended, by the clock as it is now: for decisions."""
+        return self.finished_at + self.shift
 
     @property
     def status_id(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from podrun.api.pod import Container, Pod
 from podrun.lifecycle.observed import ActualResources, ContainerSeen, ContainerState, SandboxSeen
@@ -73,14 +74,20 @@ def log_tail(path: Path) -> str:
 
 
 def containers(
-    runtime: RuntimeService, pod: Pod, messages: Messages, in_force: Mapping[str, ActualResources]
+    runtime: RuntimeService,
+    pod: Pod,
+    messages: Messages,
+    in_force: Mapping[str, ActualResources],
+    shifts: Mapping[str, float] = MappingProxyType({}),
 ) -> tuple[ContainerSeen, ...]:
-    """The attempts of the pod's containers, newest first. `in_force` are limits changed since they were created."""
-    return tuple(_container(status, pod, messages, in_force) for status in reversed(runtime.containers(pod.uid)))
+    """The attempts of the pod's containers, newest first. `in_force` are limits changed since they were created,
+    `shifts` seconds by which the clock has been set since they began or ended."""
+    every = reversed(runtime.containers(pod.uid))
+    return tuple(_container(status, pod, messages, in_force, shifts.get(status.id, 0.0)) for status in every)
 
 
 def _container(
-    status: ContainerStatus, pod: Pod, messages: Messages, in_force: Mapping[str, ActualResources]
+    status: ContainerStatus, pod: Pod, messages: Messages, in_force: Mapping[str, ActualResources], shift: float
 ) -> ContainerSeen:
     config = status.config
     container = pod.container(config.name)
@@ -105,4 +112,5 @@ def _container(
         image_id=config.annotations.get(SHOWN_IMAGE_ID, config.image_id),
         resources=in_force.get(status.id),
         user=status.user,
+        shift=shift,
     )

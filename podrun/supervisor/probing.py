@@ -83,7 +83,7 @@ class PodProbes:
             if trigger is None or not target.started or target.seen.id in self._hurried:
                 continue
             self._hurried.add(target.seen.id)
-            delay = target.seen.started_at + FIRST_LOOK - self._services.clock()
+            delay = target.seen.began + FIRST_LOOK - self._services.clock()
             asyncio.get_running_loop().call_later(max(delay, 0.0), trigger.set)
 
     def stop(self, *roles: Role) -> None:
@@ -124,7 +124,7 @@ class PodProbes:
         if target.seen.state is not ContainerState.RUNNING:
             self._settle(container, role, ProbeState(role, target.seen.id, Verdict.FAILURE))
             return
-        running_for = self._services.clock() - target.seen.started_at
+        running_for = self._services.clock() - target.seen.began
         if not probes.due(role, probe, started=target.started, running_for=running_for):
             return
         began = time.time_ns()

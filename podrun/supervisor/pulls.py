@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 from podrun.api.pod import Pod
 from podrun.images.credentials import of_secrets
 from podrun.images.model import Credentials, Image, ImageError, Reason, Source
 from podrun.images.reference import parse
+from podrun.kernel.clock import since_boot
 from podrun.lifecycle import backoff
 from podrun.store.store import Store
 from podrun.supervisor.needs import Clock, Images, NotStarted
@@ -26,7 +26,7 @@ class Pulls:
         store: Store,
         recorder: Recorder,
         options: Options,
-        clock: Clock = time.time,
+        clock: Clock = since_boot,
         memory: PullMemory | None = None,
     ) -> None:
         self._images, self._store, self._recorder, self._clock = images, store, recorder, clock

@@ -115,6 +115,11 @@ class Supervisor:
             if status.state is State.CREATED:
                 await runtime.remove_container(status.id)
 
+    def clock_was_set(self, seconds: float) -> None:
+        """By so many seconds: nothing that waits waits longer or shorter for it."""
+        for worker in self._workers.values():
+            worker.clock_was_set(seconds)
+
     async def stop(self) -> None:
         """Let go of every pod without touching it: the next supervisor adopts them."""
         for unsubscribe in self._unsubscribe:

@@ -127,7 +127,7 @@ class Sync:
         actions = self._decide(observed)
         if not actions.idle or not {s.name for s in news} <= {h.name for h in actions.held}:
             return 0.0
-        return min(max(s.finished_at for s in news) + LINGER - observed.now, LINGER)
+        return min(max(s.ended for s in news) + LINGER - observed.now, LINGER)
 
     def _decide(self, observed: Observed) -> Actions:
         worker = self._worker

@@ -20,11 +20,12 @@ from podrun.api.names import parse_time
 from podrun.api.pod import Pod
 from podrun.lifecycle import status as statuses
 from podrun.lifecycle import termination
-from podrun.lifecycle.observed import ContainerSeen, ContainerState, Node, Observed, StartFailure
+from podrun.lifecycle.observed import Backoff, ContainerSeen, ContainerState, Node, Observed, StartFailure
 from podrun.lifecycle.phase import TERMINAL
 from podrun.lifecycle.probes import Role
 from podrun.lifecycle.status import Ending
 from podrun.runtime.errors import NotFound, RuntimeFailure
+from podrun.runtime.model import State
 from podrun.supervisor import configs, observing, starting
 from podrun.supervisor.killing import Shortening, kill_all
 from podrun.supervisor.probing import PodProbes, Target
@@ -92,6 +93,7 @@ class PodWorker:
         started = self.status.get("startTime")
         self.start_time = parse_time(started) if started else services.clock()
         self._failed_in_a_row = 0
+        self._shifts: dict[str, tuple[float, State]] = {}
         self._adopted = adopted
         if self.pod.metadata.deletion_timestamp or self._ending is not None:
             self._leave()
@@ -119,6 +121,22 @@ class PodWorker:
             self._leave()
         self.refresh_volumes()  # downward API files hold labels, annotations and resources
         self.wake()
+
+    def clock_was_set(self, seconds: float) -> None:
+        """Shift what was timed before: nothing ends earlier or later for it."""
+        self.start_time += seconds
+        backoffs = self.remembered.backoffs
+        backoffs.update({key: Backoff(b.delay, b.updated + seconds) for key, b in backoffs.items()})
+        known = self.services.runtime.containers(self.pod.uid)
+        # One that ends later does so by the new clock: its end is then not shifted (see `observe`).
+        self._shifts = {s.id: (self._shifts.get(s.id, (0.0, s.state))[0] + seconds, s.state) for s in known}
+        self.wake()
+
+    def _shifted(self) -> Mapping[str, float]:
+        """By container id, of attempts that are as they were when the clock was set."""
+        known = {s.id: s.state for s in self.services.runtime.containers(self.pod.uid)} if self._shifts else {}
+        self._shifts = {key: one for key, one in self._shifts.items() if known.get(key) is one[1]}
+        return {key: seconds for key, (seconds, _) in self._shifts.items()}
 
     def _ended_by_others(self, obj: Object) -> bool:
         """Whether somebody wrote a terminal phase: then the pod is ended, as a kubelet does it (UpdatePod)."""
@@ -232,7 +250,9 @@ class PodWorker:
         return Observed(
             now=services.clock(),
             sandboxes=observing.sandboxes(services.runtime, uid),
-            containers=observing.containers(services.runtime, self.pod, self.messages, self.remembered.resources),
+            containers=observing.containers(
+                services.runtime, self.pod, self.messages, self.remembered.resources, self._shifted()
+            ),
             verdicts=self.probes.verdicts,
             failures=self.failures,
             backoffs=self.remembered.backoffs,

@@ -27,6 +27,7 @@ class FakeStore:
     """Objects in a dictionary; every change is told at once, and kept in `history` for pods."""
 
     def __init__(self) -> None:
+        self.identity = "database"
         self.objects: dict[Key, dict[str, Any]] = {}
         self.handlers: dict[str, list[Callable[[WatchEvent], None]]] = {}
         self.versions = itertools.count(1)
@@ -100,6 +101,8 @@ class FakeRuntime:
     """Sandboxes and containers as records. `fail` names containers whose start fails, with the message."""
 
     def __init__(self) -> None:
+        self.clock_set = 0.0
+        """By how many seconds the machine's clock has been set."""
         self.sandbox_list: list[SandboxStatus] = []
         self.container_list: list[ContainerStatus] = []
         self.subscribers: list[Callable[[Event], None]] = []
@@ -117,7 +120,7 @@ class FakeRuntime:
         self._killers: dict[str, asyncio.Event] = {}
 
     def now(self) -> float:
-        return asyncio.get_running_loop().time()
+        return asyncio.get_running_loop().time() + self.clock_set
 
     async def start(self) -> None: ...
 
