@@ -186,6 +186,11 @@ class _Allocation:
                 self._refuse([causes.invalid(_SPEC.child("clusterIPs"), spec["clusterIPs"], why)])
         else:
             wanted = self._free_address()
+        if not self.name:
+            # Addresses are objects that name their owner, and are given before the Service itself is looked at.
+            why = f'IPAddress.networking.k8s.io "{wanted}" is invalid: spec.parentRef.name: Required value'
+            shown = f"failed to allocate IP: {why}"
+            self._refuse([causes.invalid(_SPEC.child("clusterIPs"), spec.get("clusterIPs") or [""], shown)])
         spec["clusterIP"], spec["clusterIPs"] = wanted, [wanted]
 
     def _problem_with(self, wanted: str) -> str:

@@ -109,6 +109,9 @@ def check_preconditions(kind: Kind, obj: Object, options: DeleteOptions) -> None
 
 
 def _mismatch(kind: Kind, metadata: Object, what: str, wanted: str, found: str, perhaps: str) -> ApiError:
+    if kind.resource == "namespaces":  # its registry asks first, in words of its own
+        why = f"Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}"
+        return conflict(kind.resource, metadata["name"], why)
     why = (
         f"the {what} in the precondition ({wanted}) does not match the {what} in record ({found}). "
         f"The object might have been {perhaps}"

@@ -154,4 +154,5 @@ def _strategic(kind: KindRef, current: Object, body: bytes, field_validation: st
     found = [] if field_validation == IGNORE else mistakes + sorted(decoder.strict)
     if found and field_validation == STRICT:
         raise _refused(gotext.plain(patch), strict_sentence(found))
-    return Decoded({"kind": kind.kind, "apiVersion": kind.api_version, **made}, found)
+    # What it is cannot be patched: a patch of kind or apiVersion is lost in the typed object.
+    return Decoded({**made, "kind": kind.kind, "apiVersion": kind.api_version}, found)

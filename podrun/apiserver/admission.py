@@ -47,6 +47,8 @@ async def await_account(store: Store, kind: Kind, namespace: str) -> None:
 
 def admit_create(store: Store, kind: Kind, obj: Object) -> Object:
     """A new object as admission leaves it; raises Forbidden or what else refuses it."""
+    if kind.resource == "nodes":
+        return _taint_node(obj)
     if kind.resource != "pods":
         return obj
     namespace = obj["metadata"]["namespace"]
@@ -84,6 +86,18 @@ def _pod_security(store: Store, kind: Kind, new: Object, old: Object | None, sub
     if kind.resource == "pods":
         return judge_pod(new, old, namespace)
     return judge_template(new.get("template") or {}, namespace)
+
+
+_NOT_READY = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
+
+
+def _taint_node(node: Object) -> Object:
+    """The plugin TaintNodesByCondition: nothing is put onto a new node before it says that it is ready."""
+    spec = node.get("spec") or {}
+    taints = spec.get("taints") or []
+    if any(taint.get("key") == _NOT_READY["key"] and taint.get("effect") == "NoSchedule" for taint in taints):
+        return node
+    return {**node, "spec": {**spec, "taints": [*taints, dict(_NOT_READY)]}}
 
 
 def _admit_resize(store: Store, pod: Object) -> None:

@@ -24,7 +24,7 @@ from podrun.api.kinds import Kind
 from podrun.apiserver import yamlform
 from podrun.apiserver.call import Call
 from podrun.apiserver.event_forms import to_events_group
-from podrun.apiserver.negotiation import JSON, YAML, Form, no_such_form
+from podrun.apiserver.negotiation import JSON, YAML, Form, no_such_shape
 from podrun.store.records import Record
 
 Object = dict[str, Any]
@@ -68,7 +68,7 @@ async def answer_objects(call: Call, objects: Sequence[Object], metadata: Object
         head = {"kind": form.shape, "apiVersion": f"{_META}/{form.version}", "metadata": metadata}
         return await _send_value(call, 200, {**head, "items": [partial(form, obj) for obj in objects]})
     if form.shape:
-        raise no_such_form()
+        raise no_such_shape(form, call.kind.group, call.kind.list_kind)
     return await _send_value(call, 200, {**_head(call.kind, metadata), "items": [_item(obj) for obj in objects]})
 
 
@@ -118,7 +118,7 @@ def shaped(call: Call, obj: Object) -> Object:
     if form.shape == "PartialObjectMetadata":
         return partial(form, obj)
     if form.shape:
-        raise no_such_form()
+        raise no_such_shape(form, call.kind.group, call.kind.kind)
     return obj
 
 
@@ -135,8 +135,17 @@ def table(call: Call, objects: Sequence[Object], metadata: Object, *, columns: b
         columns=columns,
     )
     if call.form.version != "v1":
-        made = {**made, "apiVersion": f"{_META}/{call.form.version}"}
+        version = f"{_META}/{call.form.version}"
+        made = {**made, "apiVersion": version, "rows": [_row_of(version, row) for row in made["rows"]]}
     return made
+
+
+def _row_of(version: str, row: Object) -> Object:
+    """A row whose object, where it is metadata only, is of the table's own version."""
+    obj = row.get("object")
+    if not obj or obj.get("kind") != "PartialObjectMetadata":
+        return row
+    return {**row, "object": {**obj, "apiVersion": version}}
 
 
 def partial(form: Form, obj: Object) -> Object:

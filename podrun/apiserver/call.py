@@ -12,6 +12,7 @@ from aiohttp import web
 from multidict import MultiMapping
 
 from podrun.api.errors import ApiError, bad_request, request_entity_too_large, timeout, unsupported_media_type
+from podrun.api.goduration import parse_duration
 from podrun.api.gotext import quote
 from podrun.api.kinds import Kind
 from podrun.apiserver.negotiation import Form
@@ -20,6 +21,8 @@ from podrun.apiserver.users import User
 
 Object = dict[str, Any]
 
+LONGEST_REQUEST = 60.0
+"""Seconds that a request may take that is not a stream (apiserver's --request-timeout)."""
 BODY_SECONDS = 60.0
 """For how long a body is waited for (apiserver's --request-timeout); the connection is closed after the refusal."""
 BODY_LIMIT = 3 << 20
@@ -63,6 +66,11 @@ class Call:
     def dry_run(self) -> bool:
         return bool(self.query.getall("dryRun", ()))
 
+    @property
+    def allotted(self) -> float:
+        """Seconds that the answer may take. Raises BadRequest."""
+        return allotted(self.query)
+
     def flag(self, name: str) -> bool:
         """A boolean of the query as Kubernetes converts it: present without a value is true; raises BadRequest."""
         return flag(self.query, name)
@@ -78,6 +86,18 @@ class Call:
     def media_type(self, *accepted: str) -> str:
         """The body's media type, one of `accepted`, the first where none is said; raises UnsupportedMediaType."""
         return media_type(self.request, accepted)
+
+
+def allotted(query: Mapping[str, str]) -> float:
+    """Seconds that the client gives a request with `timeout`, at most the server's own. Raises BadRequest."""
+    given = query.get("timeout", "")
+    if not given:
+        return LONGEST_REQUEST
+    try:
+        seconds = parse_duration(given)
+    except ValueError as error:
+        raise bad_request(f"invalid timeout specified in the request URL - {error}") from None
+    return min(seconds, LONGEST_REQUEST) if seconds > 0 else LONGEST_REQUEST
 
 
 def flag(query: Mapping[str, str], name: str) -> bool:

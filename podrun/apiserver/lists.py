@@ -16,12 +16,13 @@ from typing import Any, NoReturn
 import orjson
 from aiohttp import web
 
-from podrun.api.errors import ApiError, Cause, bad_request, expired, invalid, not_found, timeout
+from podrun.api.errors import ApiError, Cause, bad_request, expired, invalid, not_found, unclassified
 from podrun.api.fieldselectors import parse_fields
 from podrun.api.gotext import quote
 from podrun.api.selectors import parse_labels
 from podrun.apiserver.answers import answer_list, answer_record
 from podrun.apiserver.call import Call
+from podrun.apiserver.freshness import await_version, is_cached
 from podrun.store.records import Key, Record
 from podrun.store.store import Store
 from podrun.store.tables import path_of
@@ -46,20 +47,34 @@ class Selection:
     token: str = ""
     remaining: int | None = None
 
+    def metadata(self) -> Object:
+        """The list's own."""
+        made: Object = {"resourceVersion": str(self.version)}
+        if self.token:
+            made["continue"] = self.token
+        if self.remaining is not None:
+            made["remainingItemCount"] = self.remaining
+        return made
+
 
 async def get_list(store: Store, call: Call) -> web.Response:
     """The list that a call asks for."""
-    selection = select(store, call)
-    metadata: Object = {"resourceVersion": str(selection.version)}
-    if selection.token:
-        metadata["continue"] = selection.token
-    if selection.remaining is not None:
-        metadata["remainingItemCount"] = selection.remaining
-    return await answer_list(call, [record for _, record in selection.items], metadata)
+    call.number("timeoutSeconds")
+    selection = await select(store, call)
+    return await answer_list(call, [record for _, record in selection.items], selection.metadata())
 
 
 async def get_one(store: Store, call: Call) -> web.Response:
     """One object by its name."""
+    version = call.query.get("resourceVersion", "")
+    if version not in ("", "0"):
+        if not is_cached(call):
+            wanted = read_version(version)
+        elif not (version.isascii() and version.isdigit()):
+            raise unclassified(version_mistake(version))
+        else:
+            wanted = int(version)
+        await await_version(store, call, wanted)
     return await answer_record(call, find(store, call))
 
 
@@ -92,7 +107,7 @@ def matcher(call: Call) -> Matches | None:
     return matches
 
 
-def select(store: Store, call: Call) -> Selection:
+async def select(store: Store, call: Call) -> Selection:
     """The objects that a list (or a deletion of a collection) is about; raises what is wrong with the options."""
     query = call.query
     token, version_text = query.get("continue", ""), query.get("resourceVersion", "")
@@ -100,7 +115,9 @@ def select(store: Store, call: Call) -> Selection:
     _check(query.get("sendInitialEvents"), version_text, match, token)
     limit = call.number("limit") or 0
     matches = matcher(call)
-    version, start = _where(store, token, version_text, match, limit)
+    if version_text == "0" and not token and is_cached(call):
+        limit = 0  # what is at hand is given whole
+    version, start = await _where(store, call, token, version_text, match, limit)
     kind = call.kind
     try:
         found = store.snapshot(kind.alias_of or kind.resource, call.namespace or None, version)
@@ -133,14 +150,6 @@ def version_mistake(text: str) -> str:
     return f"resourceVersion: Invalid value: {quote(text)}: strconv.ParseUint: parsing {quote(text)}: invalid syntax"
 
 
-def too_large(version: int, current: int) -> ApiError:
-    """The client knows a version that has not been yet (of another database, perhaps)."""
-    error = timeout(f"Too large resource version: {version}, current: {current}", 1)
-    cause = {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
-    error.details = {"causes": [cause], "retryAfterSeconds": 1}
-    return error
-
-
 def _check(initial_events: str | None, version: str, match: str, token: str) -> None:
     causes = []
     if match:
@@ -166,7 +175,7 @@ def _forbidden(field: str, why: str) -> Cause:
     return Cause("FieldValueForbidden", f"Forbidden: {why}", field)
 
 
-def _where(store: Store, token: str, version: str, match: str, limit: int) -> tuple[int | None, str]:
+async def _where(store: Store, call: Call, token: str, version: str, match: str, limit: int) -> tuple[int | None, str]:
     """The version to list at (None: the present one) and the path to begin at."""
     if token:
         if version not in ("", "0"):
@@ -175,9 +184,8 @@ def _where(store: Store, token: str, version: str, match: str, limit: int) -> tu
     if version in ("", "0"):
         return None, ""
     wanted = read_version(version)
-    if wanted > store.resource_version:
-        raise too_large(wanted, store.resource_version)
     exactly = match == "Exact" or (not match and limit > 0)
+    await await_version(store, call, wanted, at_once=exactly)
     return (wanted if exactly else None), ""
 
 

@@ -19,7 +19,7 @@ _AVAILABLE = f"{_TYPES}, application/json;stream=watch, application/vnd.kubernet
 
 Shape = Literal["", "Table", "PartialObjectMetadata", "PartialObjectMetadataList"]
 _META_SHAPES = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
-_JSON_TYPES = ("application/json", "application/*", "*/*", "")
+_JSON_TYPES = ("application/json", "*/*", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def clauses(accept: str) -> tuple[Clause, ...]:
 
 
 @lru_cache(maxsize=256)
-def negotiate(accept: str, *, shapes: bool = True) -> Form:
+def negotiate(accept: str, *, shapes: bool = True, verb: str = "") -> Form:
     """The form of an answer; `shapes` says whether tables and metadata can be made of it. Raises NotAcceptable."""
     known = False
     for clause in clauses(accept):
@@ -83,13 +83,15 @@ def negotiate(accept: str, *, shapes: bool = True) -> Form:
             for shape in _META_SHAPES:
                 if wanted == shape:
                     return Form(media_type, shape, clause.parameter("v"))  # type: ignore[arg-type]
-    raise no_such_form() if known else _no_such_type()
+    if known:
+        # The media type can be made, but not as the kind that is asked for.
+        raise not_acceptable(f"only the following media types are accepted: {_TYPES}")
+    available = _AVAILABLE if verb in ("list", "watch") else _TYPES
+    raise not_acceptable(f"406: Not Acceptable\n\nAvailable representations: {available}", {})
 
 
-def no_such_form() -> ApiError:
-    """The media type can be made, but not as the kind that is asked for."""
-    return not_acceptable(f"only the following media types are accepted: {_TYPES}")
-
-
-def _no_such_type() -> ApiError:
-    return not_acceptable(f"406: Not Acceptable\n\nAvailable representations: {_AVAILABLE}", {})
+def no_such_shape(form: Form, group: str, kind: str) -> ApiError:
+    """A list cannot be shown as one object, nor one object as a list; `kind` is the answer's own, of `group`."""
+    package = "core" if group in ("", "events.k8s.io") else group.partition(".")[0]
+    what = "is a list" if form.shape == "PartialObjectMetadata" else "is not a list"
+    return not_acceptable(f"you requested {form.shape}, but the requested object {what} (*{package}.{kind})")

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
-from podrun.api import protobuf, yamltext
+from podrun.api import jsontext, protobuf, yamltext
 from podrun.api.deletion import DeleteOptions, options_of
 from podrun.api.errors import bad_request, invalid
 from podrun.api.gvk import KindRef
+from podrun.api.jsontext import SyntaxMistake
 from podrun.api.validation import options
 from podrun.apiserver.call import Call
 from podrun.apiserver.negotiation import JSON, YAML
@@ -56,7 +55,9 @@ async def delete_options(call: Call) -> DeleteOptions:
             if media_type == PROTOBUF:
                 given = protobuf.read_body(body, _DELETE_OPTIONS).value
             else:
-                given = yamltext.read(body)[0] if media_type == YAML else orjson.loads(body)
+                given = yamltext.read(body)[0] if media_type == YAML else jsontext.unrepeated(jsontext.read(body))
+        except SyntaxMistake as mistake:
+            raise bad_request(f"couldn't get version/kind; json parse error: {mistake}") from None
         except ValueError as error:
             raise bad_request(f"couldn't get version/kind; json parse error: {error}") from None
     else:

@@ -18,6 +18,7 @@ from podrun.api.allocation import allocate_changed, allocate_new, taken_by
 from podrun.api.defaults import apply_defaults
 from podrun.api.deletion import is_finished
 from podrun.api.errors import MODIFIED, Cause, bad_request, conflict, forbidden, invalid, not_found, unclassified
+from podrun.api.gotext import quote
 from podrun.api.gvk import KindRef
 from podrun.api.kinds import KINDS, Kind
 from podrun.apiserver import admission, escalation
@@ -29,6 +30,8 @@ from podrun.store.store import Decision, Remove, Store
 
 Object = dict[str, Any]
 
+_REGISTRY_KEYS = {"nodes": "minions", "services": "services/specs", "endpoints": "services/endpoints"}
+"""Where etcd has the kinds whose key is not their plural; clients see keys in refusals."""
 _SYSTEM_FIELDS = ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "uid", "creationTimestamp")
 
 
@@ -76,20 +79,22 @@ class Registry:
         kind = call.kind
         obj = self.check_names(call, obj)
         metadata = obj["metadata"]
-        if metadata.get("resourceVersion"):
+        if _is_version(metadata.get("resourceVersion", "")):
             raise unclassified("resourceVersion should not be set on objects to be created")
         now = time.time()
         completed = {key: value for key, value in metadata.items() if key not in _SYSTEM_FIELDS}
         completed |= {"uid": names.new_uid(), "creationTimestamp": names.rfc3339(now)}
-        if not completed.get("name") and completed.get("generateName"):
-            completed["name"] = names.generate_name(completed["generateName"])
         obj = apply_defaults(reference(kind), {**obj, "metadata": completed})
         if managed:
             obj = self.with_managed_fields(call, None, obj, now)
+        if not completed.get("name") and completed.get("generateName"):
+            # What follows from a name that was made here (a namespace's label) is no field of the client's.
+            completed["name"] = names.generate_name(completed["generateName"])
+            obj = apply_defaults(reference(kind), {**obj, "metadata": obj["metadata"] | {"name": completed["name"]}})
         self.check_namespace(call, completed.get("name", ""))
         escalation.check(self._authorizer, call.user, kind, obj)
         obj = admission.admit_create(self.store, kind, obj)
-        if kind.resource == "services":
+        if kind.resource == "services" and not call.info.subresource:
             obj = allocate_new(obj, taken_by(self.store.accepted("services")), random.choice)
         obj, warnings = validation.prepare_create(kind.kind, self.strategy(kind).create(obj))
         self._refuse_invalid(kind, obj, validation.validate_create(kind.kind, obj))
@@ -153,14 +158,16 @@ class Registry:
         # A patch is made of the stored object: another uid in it is a change, for validation to refuse.
         if uid and uid != stored.get("uid") and call.info.verb == "update":
             raise conflict(resource, name, _uid_mismatch(kind, stored, uid))
-        if not version:
+        if version and not (version.isascii() and version.isdigit()):
+            raise unclassified(f"strconv.ParseUint: parsing {quote(version)}: invalid syntax")
+        if not version or int(version) == 0:
             if not self.strategy(kind).unconditional_update:
                 cause = Cause(
                     "FieldValueInvalid",
                     "Invalid value: 0: must be specified for an update",
                     "metadata.resourceVersion",
                 )
-                raise invalid(kind.qualified_kind, name, [cause])
+                raise invalid(kind.resource, name, [cause])
         elif version != stored["resourceVersion"]:
             raise conflict(resource, name, MODIFIED)
 
@@ -176,6 +183,11 @@ class Registry:
     def _refuse_invalid(self, kind: Kind, obj: Object, causes: list[Cause]) -> None:
         if causes:
             raise invalid(KINDS[stored_resource(kind)].qualified_kind, obj["metadata"].get("name", ""), causes)
+
+
+def _is_version(text: str) -> bool:
+    """Whether a resourceVersion is one: what is no number counts as none when an object is created."""
+    return text.isascii() and text.isdigit() and int(text) > 0
 
 
 def _inherited(metadata: Object, stored: Object, generation: int | None) -> Object:
@@ -196,7 +208,7 @@ def _inherited(metadata: Object, stored: Object, generation: int | None) -> Obje
 
 def _uid_mismatch(kind: Kind, stored: Object, uid: str) -> str:
     namespace = f"{stored['namespace']}/" if "namespace" in stored else ""
-    key = f"/registry/{kind.plural}/{namespace}{stored['name']}"
+    key = f"/registry/{_REGISTRY_KEYS.get(kind.resource, kind.plural)}/{namespace}{stored['name']}"
     return (
         f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: Precondition "
         f"failed: UID in precondition: {uid}, UID in object meta: {stored['uid']}"

@@ -37,7 +37,7 @@ from podrun.apiserver.authentication import Authenticator, impersonated
 from podrun.apiserver.authorization import Authorizer
 from podrun.apiserver.authorization import refusal as forbidden_to
 from podrun.apiserver.bootstrap import ensure_initial_objects
-from podrun.apiserver.call import Call
+from podrun.apiserver.call import Call, allotted, flag
 from podrun.apiserver.documents import Documents
 from podrun.apiserver.exposition import MEDIA_TYPE, render
 from podrun.apiserver.lists import get_list, get_one
@@ -185,7 +185,7 @@ class ApiServer:
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         began = time.monotonic()
         path = unquote(request.raw_path.partition("?")[0])
-        info = parse(request.method, path, watch=request.query.get("watch", "").lower() in ("1", "true"))
+        info = parse(request.method, path, watch=flag(request.query, "watch"))
         response = await self._answered(request, info)
         self._requests.note(
             info,
@@ -208,6 +208,8 @@ class ApiServer:
             return refusal(internal_error("see podrun's log"))
 
     async def _answer(self, request: web.Request, info: RequestInfo) -> web.StreamResponse:
+        if info.verb != "watch" and info.subresource not in (*STREAMS, "proxy"):
+            allotted(request.query)
         user = impersonated(request, self._authenticator.user(request), self._authorizer)
         if not self._authorizer.allows(user, info):
             raise forbidden_to(user, info)
@@ -252,7 +254,8 @@ class ApiServer:
             return await (self._streamed(answer) if info.subresource in STREAMS else answer)
         if request.method == "HEAD" or info.verb not in kind.verbs:
             raise method_not_allowed()
-        form = negotiate(request.headers.get("Accept", ""), shapes=kind.stored or kind.group == resource_metrics.GROUP)
+        shapes = kind.stored or kind.group == resource_metrics.GROUP
+        form = negotiate(request.headers.get("Accept", ""), shapes=shapes, verb=info.verb)
         if request.query.get("pretty", "") in ("1", "true"):
             form = Form(form.media_type, form.shape, form.version, pretty=True)
         call = Call(request, info, user, kind, form)

@@ -19,7 +19,8 @@ from podrun.api.errors import ApiError, Cause, invalid, unclassified
 from podrun.api.gotext import quote
 from podrun.apiserver import answers
 from podrun.apiserver.call import Call
-from podrun.apiserver.lists import Matches, matcher, too_large, version_mistake
+from podrun.apiserver.freshness import await_version
+from podrun.apiserver.lists import Matches, matcher, version_mistake
 from podrun.apiserver.negotiation import JSON
 from podrun.apiserver.streams.channels import offered_protocols
 from podrun.store.records import Record, WatchEvent
@@ -56,8 +57,8 @@ async def watch(store: Store, call: Call) -> web.StreamResponse:
     try:
         async with asyncio.timeout(max(seconds, 0)):
             with_bookmarks = call.flag("allowWatchBookmarks")
-            if since is not None and since > store.resource_version:
-                raise too_large(since, store.resource_version)
+            if initial:
+                await await_version(store, call, int(query.get("resourceVersion", "") or 0))
             changes = store.watch(resource, call.namespace or None, since)
             # A client that does not read blocks `send`; cutting it off ends that.
             changes.on_cut_off = _abort(call)
@@ -68,7 +69,7 @@ async def watch(store: Store, call: Call) -> web.StreamResponse:
                     begin.append(lines.bookmark(store.resource_version, {INITIAL_EVENTS_END: "true"}))
                 await sink.send(begin)
             async with changes:
-                await _follow(store, changes, lines, sink, with_bookmarks)
+                await _follow(store, changes, lines, sink, with_bookmarks, since or 0)
     except TimeoutError:
         pass
     except ApiError as error:
@@ -79,7 +80,8 @@ async def watch(store: Store, call: Call) -> web.StreamResponse:
     return response
 
 
-async def _follow(store: Store, changes: Watch, lines: _Lines, sink: Sink, with_bookmarks: bool) -> None:
+async def _follow(store: Store, changes: Watch, lines: _Lines, sink: Sink, with_bookmarks: bool, since: int) -> None:
+    """Send what comes after version `since`, which may be one to come: then nothing is said until it is there."""
     marked = store.resource_version
     while True:
         try:
@@ -95,7 +97,7 @@ async def _follow(store: Store, changes: Watch, lines: _Lines, sink: Sink, with_
         if not events:
             return
         marked = events[-1].version
-        await sink.send(lines.of(events))
+        await sink.send(lines.of(event for event in events if event.version > since))
 
 
 class _Lines:

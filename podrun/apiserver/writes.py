@@ -10,7 +10,7 @@ from aiohttp import web
 
 from podrun.api import apply, patches, protobuf
 from podrun.api.decode import decode_read, read_body
-from podrun.api.deletion import DeleteOptions, Deletion, decide
+from podrun.api.deletion import decide
 from podrun.api.errors import (
     ApiError,
     already_exists,
@@ -20,7 +20,7 @@ from podrun.api.errors import (
     not_found,
     unsupported_media_type,
 )
-from podrun.api.kinds import KINDS, Kind
+from podrun.api.kinds import KINDS
 from podrun.apiserver.admission import await_account
 from podrun.apiserver.answers import answer_list, answer_object, answer_record, answer_status, shown, success
 from podrun.apiserver.call import Call
@@ -98,13 +98,14 @@ class Writes:
         options = write_options(call, "UpdateOptions")
         new = await self.body(call, options.field_validation)
         self._check_name(call, new)
-        creates = self.registry.strategy(call.kind).create_on_update and not call.info.subresource
+        creates = self.registry.strategy(call.kind).create_on_update
         return await self._change(call, lambda old: new, lambda: new if creates else None, options.dry_run)
 
     async def patch(self, call: Call) -> web.Response:
         """PATCH: JSON patch, merge patch, strategic merge patch, or server-side apply."""
         media_type = call.request.content_type
         if media_type not in PATCH_TYPES:
+            call.warnings.clear()  # it has not come to the kind, which has them
             raise unsupported_media_type("415: Unsupported Media Type", {})
         applying = media_type == APPLY
         options = write_options(call, "PatchOptions", apply=applying)
@@ -124,7 +125,7 @@ class Writes:
                     field_validation=options.field_validation,
                 )
                 call.warnings += decoded.warnings
-                return decoded.object
+                return decoded.object if old is None else self._named(call, decoded.object)
 
             def fresh() -> Object | None:
                 return None if call.info.subresource else self._named(call, applied(None))
@@ -185,25 +186,29 @@ class Writes:
         kind = KINDS[stored_resource(call.kind)]
         if kind.resource == "namespaces" and call.info.name in IMMORTAL:
             raise forbidden("namespaces", call.info.name, "this namespace may not be deleted")
-        if options.dry_run:
-            return await answer_object(call, shown(call.kind, self._undeleted(kind, call, options).state))
-        record, gone = await delete(self.store, kind, call.namespace, call.info.name, options, time.time())
-        if gone and not self.registry.strategy(call.kind).returns_deleted:
-            uid = record.object["metadata"].get("uid", "")
-            details = {"name": call.info.name, "group": call.kind.group, "kind": call.kind.plural, "uid": uid}
-            return await answer_status(call, success({key: value for key, value in details.items() if value}))
-        return await answer_record(call, record)
-
-    def _undeleted(self, kind: Kind, call: Call, options: DeleteOptions) -> Deletion:
         current = self.store.get(kind.resource, call.namespace, call.info.name)
         if current is None:
             raise not_found(call.kind.resource, call.info.name)
-        return decide(kind, current, options, time.time())
+        if options.dry_run:
+            decided = decide(kind, current, options, time.time())
+            if decided.gone and not self.registry.strategy(call.kind).returns_deleted:
+                return await self._answer_gone(call, current)
+            return await answer_object(call, shown(call.kind, decided.state))
+        record, gone = await delete(self.store, kind, call.namespace, call.info.name, options, time.time())
+        if gone and not self.registry.strategy(call.kind).returns_deleted:
+            return await self._answer_gone(call, record.object)
+        return await answer_record(call, record)
+
+    async def _answer_gone(self, call: Call, obj: Object) -> web.Response:
+        """Most kinds say that an object is gone, and not what it was."""
+        uid = obj["metadata"].get("uid", "")
+        details = {"name": call.info.name, "group": call.kind.group, "kind": call.kind.plural, "uid": uid}
+        return await answer_status(call, success({key: value for key, value in details.items() if value}))
 
     async def delete_collection(self, call: Call) -> web.Response:
         """DELETE of everything that the selectors match; the answer is the list as it was before."""
         options = await delete_options(call)
-        selection = select(self.store, call)
+        selection = await select(self.store, call)
         kind = KINDS[stored_resource(call.kind)]
         for key, _ in () if options.dry_run else selection.items:
             try:
@@ -212,8 +217,7 @@ class Writes:
                 # Somebody else was faster: it is gone, as was wished.
                 if error.reason != "NotFound":
                     raise
-        metadata = {"resourceVersion": str(selection.version)}
-        return await answer_list(call, [record for _, record in selection.items], metadata)
+        return await answer_list(call, [record for _, record in selection.items], selection.metadata())
 
     async def _store_new(self, call: Call, obj: Object) -> Record:
         kind = call.kind
@@ -222,15 +226,16 @@ class Writes:
 
         def created(current: Object | None) -> Decision:
             if current is not None:
-                raise already_exists(kind.resource, name)
+                raise _taken(call, current)
             return stored
 
         return await self.store.write(stored_resource(kind), call.namespace, name, created)
 
     async def _dry_create(self, call: Call, obj: Object) -> web.Response:
         name = obj["metadata"]["name"]
-        if self.store.get(stored_resource(call.kind), call.namespace, name) is not None:
-            raise already_exists(call.kind.resource, name)
+        current = self.store.get(stored_resource(call.kind), call.namespace, name)
+        if current is not None:
+            raise _taken(call, current)
         return await answer_object(call, obj, code=201)
 
     def _check_name(self, call: Call, obj: Object) -> None:
@@ -245,6 +250,14 @@ class Writes:
     def _named(self, call: Call, obj: Object) -> Object:
         self._check_name(call, obj)
         return obj
+
+
+def _taken(call: Call, current: Object) -> ApiError:
+    """The refusal of a name that another object has."""
+    error = already_exists(call.kind.resource, current["metadata"]["name"])
+    if "deletionTimestamp" in current["metadata"]:
+        error.message = f"object is being deleted: {error.message}"
+    return error
 
 
 def _note_arrival(call: Call, record: Record) -> None:
