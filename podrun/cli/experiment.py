@@ -101,9 +101,10 @@ def _run(script: Script, arguments: argparse.Namespace, narrator: Narrator) -> i
         except Refuted as refuted:
             narrator.refuted(script, str(refuted))
             code = FAILED
-        if arguments.keep:
-            narrator.note(f"Everything is still there: podrun kubectl -n {where.namespace} get pods")
-            narrator.note(f"To remove it: podrun kubectl delete namespace {where.namespace}")
+        finally:
+            if arguments.keep:
+                narrator.note(f"Everything is still there: podrun kubectl -n {where.namespace} get pods")
+                narrator.note(f"To remove it: podrun kubectl delete namespace {where.namespace}")
     return code
 
 

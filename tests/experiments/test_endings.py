@@ -94,6 +94,15 @@ def test_clears_everything_when_it_is_cut_short(experimenting: Podrun, tmp_path:
     assert experimenting.leaks() == {}
 
 
+def test_waits_for_enter_before_each_further_step_on_a_terminal(experimenting: Podrun, tmp_path: Path) -> None:
+    path = experiment(tmp_path, "  - run: echo one\n  - run: echo two\n")
+    words = ("script", "-qec", f"podrun experiment run --step {path}", "/dev/null")
+    done = experimenting.run(*words, input="\n", check=False)
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count("[Enter]") == 1
+    assert done.stdout.index("[Enter]") < done.stdout.index("echo two")
+
+
 def test_says_what_the_machine_lacks(experimenting: Podrun, tmp_path: Path) -> None:
     steps = "  - say: Hello.\n"
     lacking = run(experimenting, "run", experiment(tmp_path, steps, "images: [unheard/of:1]\n"))

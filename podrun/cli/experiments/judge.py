@@ -16,7 +16,10 @@ def filled(text: str, kept: Mapping[str, str]) -> str:
 
 
 def verdicts(expected: Expectation, printed: str, kept: Mapping[str, str]) -> Iterator[tuple[bool, str]]:
-    """Each thing that is expected: whether it is so, and a sentence that says what."""
+    """Each thing that is expected: whether it is so, and a sentence that says what.
+
+    An expression that is found is not shown: what it found is there to read.
+    """
     whole = printed.strip()
     for text in (filled(text, kept) for text in expected.holds):
         yield text in printed, f"it holds “{text}”"
@@ -29,7 +32,8 @@ def verdicts(expected: Expectation, printed: str, kept: Mapping[str, str]) -> It
         text = filled(expected.is_not, kept).strip()
         yield whole != text, f"it is not “{text}”"
     if expected.matches is not None:
-        yield re.search(expected.matches, printed, re.MULTILINE) is not None, f"it matches {expected.matches}"
+        found = re.search(expected.matches, printed, re.MULTILINE) is not None
+        yield found, "it is as it should be" if found else f"it matches {expected.matches}"
     number = _number(whole)
     if expected.at_least is not None:
         yield number is not None and number >= expected.at_least, f"it is at least {expected.at_least:g}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from rich.console import Console
 from rich.text import Text
 
@@ -89,7 +91,8 @@ class Narrator:
         self._told(text, "dim")
 
     def wait_for_enter(self) -> None:
-        self._out.input(Text("  [Enter] ", style="dim"))
+        with contextlib.suppress(EOFError):  # Ctrl-D goes on, too
+            self._out.input(Text("  [Enter] ", style="dim"))
 
     def _told(self, text: str, style: str = "") -> None:
         if self.on_a_terminal:
