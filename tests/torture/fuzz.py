@@ -10,7 +10,7 @@ import http.client
 import json
 import random
 import socket
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -38,6 +38,7 @@ PATCHES = (
     "application/apply-patch+yaml",
 )
 BODIES = ("application/json", "application/yaml", "application/vnd.kubernetes.protobuf", "text/plain", "")
+_METHODS = ("POST", "POST", "POST", "PUT", "PUT", "PATCH", "PATCH", "PATCH", "DELETE", "GET")
 POINTERS = ("/metadata/labels/a", "/spec", "/spec/containers/-", "", "/a~2", "/metadata/name")
 OPTIONS: tuple[dict[str, str], ...] = (
     {},
@@ -59,7 +60,7 @@ OPTIONS: tuple[dict[str, str], ...] = (
     {"timeoutSeconds": "1", "watch": "1"},
     {"pretty": "true"},
 )
-ACCEPTS = ("application/json", "application/yaml", "application/json;as=Table;v=v1;g=meta.k8s.io", "*/*", "x/y")
+ACCEPTS = ("application/json",) * 6 + ("application/yaml", "application/json;as=Table;v=v1;g=meta.k8s.io", "*/*", "x/y")
 OUR_FAILURE = '"reason":"InternalError"'
 KUBERNETES_OWN = ("error trying to reach service",)
 """Of the 5xx, Kubernetes gives some itself: 500 without a reason for what it has not classified (a field that
@@ -85,21 +86,24 @@ class Writer:
         self.codes: Counter[int] = Counter()
         self._maker = Maker()
         self._podrun = podrun
+        self._there: defaultdict[str, set[str]] = defaultdict(set)
         self._connection = _Unix(podrun.layout.api_socket)
         self._betraying = [str(podrun.root), str(PROJECT), "Traceback (most", "site-packages", ".py\\", ".py:"]
 
     def request(self, r: random.Random) -> None:
-        """One of them."""
+        """One of them, mostly about what is there."""
         kind = r.choice(STORED)
-        obj = self._maker.obj(r, kind, r.choice(NAMES))
         path = f"{base(kind)}/{kind.plural}"
-        method = r.choice(("POST", "POST", "POST", "PUT", "PATCH", "PATCH", "DELETE", "GET"))
-        if method != "POST" or r.random() < 0.05:
-            path += f"/{quote(r.choice((*NAMES, *NAMES, *TEXTS[:12])), safe='')}"
-            if kind.subresources and r.random() < 0.4:
+        there = sorted(self._there[path])
+        method = r.choice(_METHODS) if kind.stored else "POST"
+        name = r.choice(there) if there and r.random() < 0.8 else r.choice(NAMES)
+        obj = self._maker.obj(r, kind, name if method != "POST" else f"fuzz-{r.getrandbits(16):x}")
+        if method != "POST":
+            path += f"/{quote(name if r.random() < 0.9 else r.choice(TEXTS[:12]), safe='')}"
+            if kind.subresources and r.random() < 0.3:
                 path += f"/{r.choice(sorted(kind.subresources))}"
-        if method == "DELETE" and r.random() < 0.1:
-            path = f"{base(kind)}/{kind.plural}"
+        elif r.random() < 0.1:
+            path += f"/{quote(r.choice(TEXTS[:12]), safe='')}"
         body, form = self._body(r, method, obj)
         query = {**r.choice(OPTIONS), **({"fieldManager": "fuzz"} if form == PATCHES[3] else {})}
         if "/log" in path or "/exec" in path or "/attach" in path or "/portforward" in path:
@@ -107,7 +111,13 @@ class Writer:
         headers = {"Host": "localhost", "Accept": r.choice(ACCEPTS)}
         if form:
             headers["Content-Type"] = form
-        self.send(method, f"{path}?{urlencode(query, errors='surrogatepass')}", body, headers)
+        code = self.send(method, f"{path}?{urlencode(query, errors='surrogatepass')}", body, headers)
+        if code == 201 and kind.stored and "dryRun" not in query:
+            self._there[f"{base(kind)}/{kind.plural}"].add(obj["metadata"]["name"])
+
+    def forget(self) -> None:
+        """What was there has been deleted."""
+        self._there.clear()
 
     def _body(self, r: random.Random, method: str, obj: Object) -> tuple[bytes, str]:
         if method in ("GET", "DELETE"):
@@ -134,7 +144,7 @@ class Writer:
                 "$patch": r.choice(("replace", "delete", "merge", 7)),
                 "spec": {"$setElementOrder/containers": [{}]},
             }
-        if r.random() < 0.5:
+        if r.random() < 0.35:
             value = spoilt(r, value)
         if "yaml" in form:
             text = (
@@ -147,12 +157,12 @@ class Writer:
             body = json.dumps(value).encode()
         if "protobuf" in form:
             body = b"k8s\x00\n\x0b\n\x02v1\x12\x05" + (b"Pod  " if r.random() < 0.5 else b"Event") + body
-        if r.random() < 0.15:
+        if r.random() < 0.08:
             body = spoilt_bytes(r, body)
         return body, form
 
-    def send(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> None:
-        """One request and its answer; raises AssertionError where it is not as it should be."""
+    def send(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> int:
+        """The code that one request is answered with; raises AssertionError where the answer is not as it should be."""
         try:
             self._connection.request(method, path, body, headers)
             answer = self._connection.getresponse()
@@ -169,6 +179,7 @@ class Writer:
             raise AssertionError(f"{told}\n{self._podrun.log()[-4000:]}")
         for text in self._betraying:
             assert text not in whole or text in body.decode(errors="replace"), f"{text} is betrayed: {told}"
+        return answer.status
 
 
 def _is_kubernetes_own(code: int, said: str) -> bool:
@@ -201,6 +212,7 @@ def writes() -> Iterator[Round]:
             assert pods.call("GET", where)["kind"] == "ConfigMap"
             pods.call("DELETE", where)
             _tidy(pods)
+            writer.forget()
             rounds += 1
             if rounds == 20:
                 first = memory(podrun)[0], podrun.descriptors()[0]
@@ -225,10 +237,11 @@ def _tidy(pods: Pods) -> None:
         with suppress(Exception):
             if kind.namespaced and kind.plural not in ("serviceaccounts",):
                 pods.call("DELETE", f"{base(kind)}/{kind.plural}?gracePeriodSeconds=0")
-            elif kind.plural not in ("namespaces", "nodes") and kind.namespaced is False:
-                for name in NAMES:
-                    with suppress(Exception):
-                        pods.call("DELETE", f"{base(kind)}/{kind.plural}/{name}")
+            elif not kind.namespaced:
+                for one in pods.call("GET", f"{base(kind)}/{kind.plural}")["items"]:
+                    if (name := one["metadata"]["name"]).startswith("fuzz-"):
+                        with suppress(Exception):
+                            pods.call("DELETE", f"{base(kind)}/{kind.plural}/{name}")
 
 
 GROUP = "hostile input"

@@ -26,6 +26,21 @@ ODD: tuple[Any, ...] = (None, True, [], {}, [None], {"": None}, [[]], {"a": {"b"
 
 
 SOUND = {"name": "a", "image": "busybox:1.36"}
+_RBAC = "rbac.authorization.k8s.io"
+_ROLE = {"roleRef": {"apiGroup": _RBAC, "kind": "ClusterRole", "name": "view"}}
+LEAST: dict[str, Object] = {
+    "services": {"spec": {"ports": [{"port": 80}]}},
+    "endpointslices.discovery.k8s.io": {"addressType": "IPv4", "endpoints": []},
+    "events": {"involvedObject": {"namespace": "default"}},
+    "leases.coordination.k8s.io": {"spec": {}},
+    "nodes": {},
+    "podtemplates": {"template": {"spec": {"containers": [SOUND]}}},
+    "priorityclasses.scheduling.k8s.io": {"value": 1},
+    "runtimeclasses.node.k8s.io": {"handler": "runc"},
+    f"clusterrolebindings.{_RBAC}": _ROLE,
+    f"rolebindings.{_RBAC}": _ROLE,
+}
+"""What an object of a kind must have."""
 
 
 class Maker:
@@ -37,6 +52,13 @@ class Maker:
     def obj(self, r: random.Random, kind: Kind, name: str) -> Object:
         """An object of a kind, mostly with the right types; a pod of it is taken by no scheduler."""
         made = self._struct(r, self._schema.for_kind(KindRef(kind.group, kind.version, kind.kind)), 0)
+        if r.random() < 0.6:  # nothing wrong but one thing
+            kept = r.choice([*made, ""])
+            made = {
+                **LEAST.get(kind.resource, {}),
+                **({kept: made[kept]} if kept else {}),
+                "metadata": made.get("metadata"),
+            }
         version = f"{kind.group}/{kind.version}" if kind.group else kind.version
         made |= {"apiVersion": version, "kind": kind.kind}
         metadata = made.get("metadata")
@@ -58,7 +80,7 @@ class Maker:
         return {one.name: self._field(r, one, depth) for one in [*chosen, *wanted]}
 
     def _field(self, r: random.Random, field: Field, depth: int) -> Any:
-        return r.choice(ODD) if r.random() < 0.03 else self._value(r, field.type, depth + 1)
+        return r.choice(ODD) if r.random() < 0.01 else self._value(r, field.type, depth + 1)
 
     def _value(self, r: random.Random, type_: Type, depth: int) -> Any:
         shape = type_.shape
