@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import re
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -146,7 +148,8 @@ class TestTheDrawing:
         assert visitor.page.inner_text(".rail.net .inode") == f"net:[{network}]"
         cells = visitor.page.locator(".matrix td.shared", has_text=str(network))
         assert cells.get_attribute("colspan") == "3"  # pause, web, side
-        assert visitor.page.locator(".wires .knot").count() == 6  # two rooms, three rails
+        knots = visitor.page.locator(".wires .knot")
+        wait_until(lambda: knots.count() == 6, 5.0, "not two rooms in three rails")
 
     def test_a_restart_is_seen(self, visit, podrun):
         _ready(podrun, _pod("web", _sh("app", SLEEPS)))
@@ -195,6 +198,16 @@ class TestActing:
         visitor.button("Delete…")
         visitor.button("Delete", "dialog")
         visitor.sees("This pod is gone", ".notice")
+
+    def test_the_network_is_held_up_and_let_go(self, visit, podrun):
+        _ready(podrun, _pod("web", _sh("app", SLEEPS)))
+        visitor = visit("default/web")
+        visitor.sees("Running", "[data-room=app]")
+        for choice, rule in (("2", True), ("3", False)):  # narrow, which every kernel can; as it was
+            visitor.button("Network…")
+            visitor.page.select_option("dialog select", choice)
+            visitor.button("Apply", "dialog")
+            wait_until(lambda rule=rule: ("tbf" in _queues(podrun)) is rule, 10.0, "the network is as it was")
 
     def test_what_is_refused_is_told(self, visit, podrun):
         _ready(podrun, _pod("web", _sh("app", SLEEPS)))
@@ -376,6 +389,13 @@ def _curl(podrun: Podrun, path: str, token: str, *words: str) -> str:
     """What a client that is no browser is answered."""
     bearer = ["-H", f"Authorization: Bearer {token}"] if token else []
     return podrun.run("curl", "-sk", "--max-time", "5", *bearer, *words, ORIGIN + path).stdout
+
+
+def _queues(podrun: Podrun) -> str:
+    """The queueing disciplines of the machine and of the pods."""
+    pids = [str(pid) for pid in podrun._processes() if "pause" in Path(f"/proc/{pid}/comm").read_text()]
+    pods = [subprocess.run(["nsenter", "-t", pid, "-n", "tc", "qdisc"], capture_output=True, text=True) for pid in pids]
+    return podrun.run("tc", "qdisc").stdout + "".join(done.stdout for done in pods)
 
 
 def _run(podrun: Podrun, pod: str, container: str, script: str) -> None:

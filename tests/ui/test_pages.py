@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
-from podrun.ui.pages import HEADERS, POLICY, STATIC, Pages, to_the_page
+from podrun.ui.pages import HEADERS, STATIC, Pages, policy, to_the_page
 
 OURS = [path for path in STATIC.rglob("*") if path.is_file() and path.parent.name != "xterm"]
 
@@ -54,11 +54,17 @@ async def test_the_stroke_at_the_end_is_added():
 
 
 def test_the_policy_allows_our_own_files_and_nothing_else():
-    rules = dict(rule.split(" ", 1) for rule in POLICY.split("; "))
+    rules = dict(rule.split(" ", 1) for rule in policy("127.0.0.1:6443").split("; "))
     assert rules["default-src"] == "'none'"
-    assert {rules[name] for name in ("script-src", "style-src", "img-src", "connect-src")} == {"'self'"}
+    assert {rules[name] for name in ("script-src", "style-src", "img-src")} == {"'self'"}
+    assert rules["connect-src"] == "'self' wss://127.0.0.1:6443"
     assert rules["require-trusted-types-for"] == "'script'"
-    assert "unsafe" not in POLICY
+    assert "unsafe" not in policy("127.0.0.1:6443")
+
+
+@pytest.mark.parametrize("host", ["evil.example; script-src *", "a b", "a,b", "", "a'b"])
+def test_a_host_that_is_none_does_not_come_into_the_policy(host):
+    assert "connect-src 'self';" in policy(host)
 
 
 @pytest.mark.parametrize("path", OURS, ids=lambda path: str(path.relative_to(STATIC)))

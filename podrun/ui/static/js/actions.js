@@ -15,6 +15,13 @@ const BREAKS = [
 ];
 const FILL_BYTES = 64 << 20;
 
+const NETWORKS = [
+  ["Slow: 200 ms later, give or take 20", { delay: "200ms", jitter: "20ms" }],
+  ["Lossy: one packet in ten is lost", { loss: "10%" }],
+  ["Narrow: 1 Mbit/s", { rate: "1mbit" }],
+  ["As it was", { clear: true }],
+];
+
 export class Actions {
   #pod = null;
 
@@ -28,6 +35,7 @@ export class Actions {
       button("Freeze", () => this.knob("freeze")),
       button("Thaw", () => this.knob("thaw")),
       button("Retry now", () => this.knob("retry")),
+      button("Network…", () => this.#network()),
       button("Break…", () => this.#break()),
       button("Delete…", () => this.#delete(), "danger"),
     );
@@ -65,6 +73,12 @@ export class Actions {
     } catch (error) {
       toast(visible(error.message), "bad");
     }
+  }
+
+  async #network() {
+    const what = h("select", { "aria-label": "How the network is to be" }, NETWORKS.map(([title], at) => h("option", { value: String(at) }, title)));
+    const text = "What the pod sends is held up on its own link; what passes over localhost between its containers is not.";
+    if (await confirmed(`The network of ${visible(this.name)}`, text, "Apply", [h("p", { class: "fields" }, what)])) await this.knob("netem", NETWORKS[what.value][1]);
   }
 
   async #break() {

@@ -11,7 +11,7 @@ export function toast(text, tone = "good") {
   setTimeout(() => shown.remove(), tone === "bad" ? STAY * 2 : STAY);
 }
 
-/** Ask before something that destroys; whether the answer was yes. `fields` are elements whose values count. */
+/** Ask before something that matters; whether the answer was yes. `fields` are elements whose values count. */
 export function confirmed(title, text, action, fields = []) {
   return new Promise((resolve) => {
     const dialog = h(

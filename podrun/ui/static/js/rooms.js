@@ -29,8 +29,8 @@ export function room(first, { actions, go }) {
   const element = h(
     "article",
     { class: `room tint-${first.tint}`, "data-room": first.name, "aria-label": `Container ${first.name}` },
-    h("header", {}, h("h2", {}, visible(first.name)), first.kind === "container" ? null : h("span", { class: "kind" }, first.kind), again, state),
-    h("p", { class: "image mono quiet" }, visible(first.image)),
+    h("header", {}, h("h2", {}, visible(first.name)), again, state),
+    h("p", { class: "image" }, h("span", { class: "mono quiet" }, visible(first.image)), first.kind === "container" ? null : h("span", { class: "kind" }, first.kind)),
     why,
     tree,
     meter.element,
