@@ -15,7 +15,7 @@ from podrun.lifecycle.actions import Actions
 from podrun.lifecycle.decide import decide
 from podrun.lifecycle.observed import ContainerState, Observed, Verdict
 from podrun.lifecycle.phase import TERMINAL
-from podrun.lifecycle.probes import Result, Role
+from podrun.lifecycle.probes import Role
 from podrun.lifecycle.why import Why
 from podrun.openbox.sentences import clock, summary, tell
 from podrun.supervisor.worker import PodWorker, Stage
@@ -172,23 +172,23 @@ def _not_ready(worker: PodWorker, observed: Observed, marks: list[Mark]) -> Iter
 
 def _probe_state(container: Container, role: Role, container_id: str, observed: Observed, marks: list[Mark]) -> str:
     verdicts = observed.verdicts.startup if role is Role.STARTUP else observed.verdicts.readiness
-    verdict, last = verdicts.get(container_id), _last_result(container.name, role, marks)
+    verdict, last = verdicts.get(container_id), _last_look(container.name, role, marks)
     probe = probes.of(container, role)
     assert probe is not None
     often = f"every {probe.period_seconds} s"
     if last is None:
         return f"its {role.lower()} probe has not looked yet (it does so {often})."
-    said = f": {text}" if (text := (last.error or last.output).strip()[:300]) else ""
-    if last.passed and verdict is not Verdict.SUCCESS:
+    how, said = last
+    if how == "passed" and verdict is not Verdict.SUCCESS:
         return f"its {role.lower()} probe has passed, but must do so {probe.success_threshold} times in a row."
-    return f"its {role.lower()} probe (asked {often}) {'erred' if last.error else 'failed'} last{said}"
+    return f"its {role.lower()} probe (asked {often}) {how} last{f': {said}' if said else '.'}"
 
 
-def _last_result(container: str, role: Role, marks: list[Mark]) -> Result | None:
+def _last_look(container: str, role: Role, marks: list[Mark]) -> tuple[str, str] | None:
+    """How a probe's last look went (passed, failed, erred) and what it said."""
     for _, name, detail in reversed(marks):
         if name == "probe" and detail[1] is role and detail[2] == container:
-            result: Result = detail[3]
-            return result
+            return detail[3], detail[4]
     return None
 
 

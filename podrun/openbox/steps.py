@@ -14,14 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from podrun.lifecycle.actions import Actions
-from podrun.lifecycle.probes import Result
 from podrun.openbox.names import EXEC
 from podrun.openbox.sentences import summary, tell
-from podrun.runtime.model import ContainerStatus
-from podrun.timeline.marks import Mark, Marks
+from podrun.timeline.marks import Mark, Marks, Packed, unpacked
 
 Object = dict[str, Any]
-Timings = Sequence[tuple[str, int]]
 
 API, POD, SANDBOX = "api", "pod", "sandbox"
 _KINDS = (
@@ -149,17 +146,14 @@ def _event(at: int, detail: tuple[str, str, str, str]) -> list[Step]:
     return [Step(at, lane_of(container) if container else POD, "event", reason, detail=message)]
 
 
-def _status(at: int, detail: tuple[str, Sequence[Object]]) -> list[Step]:
-    phase, conditions = detail
-    true = " ".join(each["type"] for each in conditions if each["status"] == "True")
+def _status(at: int, detail: tuple[str, str]) -> list[Step]:
+    phase, true = detail
     return [Step(at, POD, "status", f"status {phase}", detail=true)]
 
 
-def _probe(at: int, detail: tuple[int, str, str, Result]) -> list[Step]:
-    began, role, container, result = detail
-    verdict = "erred" if result.error else "passed" if result.passed else "failed"
-    said = (result.error or result.output).strip()
-    return [Step(began, lane_of(container), "probe", f"{role} probe {verdict}", at - began, said[:200])]
+def _probe(at: int, detail: tuple[int, str, str, str, str]) -> list[Step]:
+    began, role, container, verdict, said = detail
+    return [Step(began, lane_of(container), "probe", f"{role} probe {verdict}", at - began, said)]
 
 
 def _decided(at: int, actions: Actions) -> list[Step]:
@@ -172,7 +166,7 @@ def _volumes(at: int, detail: tuple[int, Sequence[str]]) -> list[Step]:
     return [Step(began, POD, "volume", "prepare volumes", at - began, ", ".join(names) or "there are none")]
 
 
-def _pause(at: int, detail: tuple[int, float, Timings]) -> list[Step]:
+def _pause(at: int, detail: tuple[int, float, Packed]) -> list[Step]:
     asked, started, timings = detail
     return _spawned(at, SANDBOX, "pause", asked, started, timings)
 
@@ -189,18 +183,19 @@ def _created(at: int, detail: tuple[int, str]) -> list[Step]:
     return [Step(began, lane_of(container), "process", "create", at - began, words)]
 
 
-def _container(at: int, detail: tuple[int, float, Timings, str, Sequence[str]]) -> list[Step]:
+def _container(at: int, detail: tuple[int, float, Packed, str, Sequence[str]]) -> list[Step]:
     asked, started, timings, name, argv = detail
     return _spawned(at, lane_of(name), " ".join(argv), asked, started, timings)
 
 
-def _exec(at: int, detail: tuple[int, float, Timings, str, Sequence[str]]) -> list[Step]:
-    asked, _, _, name, argv = detail
+def _exec(at: int, detail: tuple[int, str, Sequence[str]]) -> list[Step]:
+    asked, name, argv = detail
     return [Step(asked, lane_of(name), "process", EXEC, at - asked, " ".join(argv)[:200])]
 
 
-def _spawned(at: int, lane: str, what: str, asked: int, started: float, timings: Timings) -> list[Step]:
+def _spawned(at: int, lane: str, what: str, asked: int, started: float, packed: Packed) -> list[Step]:
     """The request's way, each step of the child's, execve and the answer's way."""
+    timings = unpacked(packed)
     became = int(started * 1e9)
     begin = became - sum(duration for _, duration in timings) * 1000
     steps = [Step(asked, lane, "process", "ask the spawner", max(begin - asked, 0), what[:200])]
@@ -212,11 +207,12 @@ def _spawned(at: int, lane: str, what: str, asked: int, started: float, timings:
     return [*steps, Step(became, lane, "process", "execve", max(at - became, 0), words)]
 
 
-def _exit(at: int, status: ContainerStatus) -> list[Step]:
-    by = f" by signal {status.signal}" if status.signal else ""
-    words = f"exit code {status.exit_code}{by} ({status.reason})"
-    noted = int(status.finished_at * 1e9)
-    return [Step(noted, lane_of(status.config.name), "exit", "ended", max(at - noted, 0), words)]
+def _exit(at: int, detail: tuple[str, float, int | None, int, str]) -> list[Step]:
+    container, finished, code, signal, reason = detail
+    by = f" by signal {signal}" if signal else ""
+    noted = int(finished * 1e9)
+    words = f"exit code {code}{by} ({reason})"
+    return [Step(noted, lane_of(container), "exit", "ended", max(at - noted, 0), words)]
 
 
 def _signal(at: int, detail: tuple[str, str]) -> list[Step]:

@@ -194,7 +194,8 @@ class Containers:
             asked = time.time_ns()
             started = await self._host.spawner.spawn(request, passing.descriptors)
         container.pidfd = started.descriptors["pidfd"]
-        marks.note(status.pod_uid, "container", (asked, started.started_at, started.timings, config.name, config.argv))
+        told = (asked, started.started_at, marks.packed(started.timings), config.name, config.argv)
+        marks.note(status.pod_uid, "container", told)
         self._note_running(container, started.pid, started.started_at)
 
     def _make_group(self, container: Container) -> None:
@@ -306,7 +307,9 @@ class Containers:
         if noted:  # else the spawner keeps its record for the next podrund
             self._host.acknowledge(exited.id)
         container.close_pidfd()
-        marks.note(container.status.pod_uid, "exit", container.status)
+        ended = container.status
+        told = (ended.config.name, ended.finished_at, ended.exit_code, ended.signal, ended.reason)
+        marks.note(ended.pod_uid, "exit", told)
         container.ended.set()
         # What the first process leaves behind in a shared pid namespace goes with it.
         self._host.background(end(container.group))

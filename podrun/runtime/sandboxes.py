@@ -194,7 +194,7 @@ class Sandboxes:
                 early = self._early.pop(sandbox_id)
                 del self._beginning[sandbox_id]
         sandbox.pid, sandbox.pidfd = started.pid, started.descriptors["pidfd"]
-        marks.note(sandbox.config.pod_uid, "pause", (asked, started.started_at, started.timings))
+        marks.note(sandbox.config.pod_uid, "pause", (asked, started.started_at, marks.packed(started.timings)))
         if early is not None:
             self._note_exit(sandbox)
 

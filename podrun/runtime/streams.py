@@ -100,8 +100,7 @@ class Streams:
             self._early[exec_id] = None
             asked = time.time_ns()
             started = await self._host.spawner.spawn(request, passing.descriptors)
-            what = (asked, started.started_at, started.timings, status.config.name, argv)
-            marks.note(status.pod_uid, "exec", what)
+            marks.note(status.pod_uid, "exec", (asked, status.config.name, argv))
         except SpawnerError as error:
             raise ExecFailed.because(exec_id, error.failure.message or str(error)) from error
         except (SpawnerLost, OSError, ValueError) as error:

@@ -28,6 +28,9 @@ FIRST_LOOK = 0.1
 """Seconds that a container has before its readiness is first looked at: time enough to open a port, as the kubelet,
 which learns of a start from its runtime later than podrun does, gives without meaning to."""
 
+_SAID = 300
+"""Characters of a look's output that a mark keeps."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -129,7 +132,9 @@ class PodProbes:
             return
         began = time.time_ns()
         result = await look(self._services.runtime, probe, container, target.seen.id, target.address)
-        marks.note(pod.uid, "probe", (began, role, container.name, result))
+        verdict = "erred" if result.error else "passed" if result.passed else "failed"
+        said = (result.error or result.output).strip()[:_SAID]
+        marks.note(pod.uid, "probe", (began, role, container.name, verdict, said))
         state = self._states[container.name, role]
         if state.container_id != target.seen.id:
             return  # another attempt runs by now

@@ -41,7 +41,8 @@ class Publisher:
         if self._last == now and not self.failed:
             return
         self._last, self.failed = now, False
-        marks.note(self._uid, "status", (status["phase"], status.get("conditions", ())))
+        true = " ".join(c["type"] for c in status.get("conditions", ()) if c["status"] == "True")
+        marks.note(self._uid, "status", (status["phase"], true))
         at = self._clock()
 
         def change(current: Object) -> Object:

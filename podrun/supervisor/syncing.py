@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from podrun.api.pod import Container, Pod
 from podrun.lifecycle import status as statuses
@@ -61,6 +61,7 @@ class Sync:
         self._changed = False
         self._errors = False
         self._begun: set[str] = set()
+        self._decided: tuple[Any, ...] = ()
         self._ahead: dict[str, str] = {}
         """Container -> the attempt of it that was created while its sandbox was being made."""
 
@@ -74,7 +75,9 @@ class Sync:
         worker = self._worker
         self._changed = self._errors = False
         actions = self._decide(observed)
-        marks.note(worker.pod.uid, "decided", actions)
+        if (decided := (actions, actions.whys)) != self._decided:
+            self._decided = decided
+            marks.note(worker.pod.uid, "decided", actions)
         worker.remembered.backoffs.update(actions.backoffs)
         try:
             if (self._volumes is None and not self._meanwhile(actions)) or self._missing_images:

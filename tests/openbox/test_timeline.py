@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from podrun.lifecycle.actions import Actions, Start
-from podrun.lifecycle.probes import Result, Role
+from podrun.lifecycle.probes import Role
 from podrun.openbox.archive import MOST, Archive, joined
 from podrun.openbox.bars import draw
 from podrun.openbox.perfetto import trace
@@ -34,19 +34,20 @@ def _seconds(milliseconds: float) -> float:
     return BEGAN / 1e9 + milliseconds / 1000
 
 
-READY = ({"type": "Ready", "status": "True"}, {"type": "Initialized", "status": "True"})
+SANDBOX = marks.packed((("unshare namespaces net,ipc", 900), ("configure network", 600)))
+CONTAINER = marks.packed((("mount proc on /proc", 300),))
 LIFE = _marks(
     (3, "posted", (BEGAN, "kubectl")),
     (3.5, "event", ("Normal", "Scheduled", "assigned", "")),
     (4, "begun", (False, "n", "p")),
     (4.1, "decided", Actions(create_sandbox=True, starts=(Start("a", "container"),))),
     (4.2, "decided", Actions(create_sandbox=True, starts=(Start("a", "container"),))),
-    (9, "pause", (BEGAN + 5 * MS, _seconds(8), (("unshare namespaces net,ipc", 900), ("configure network", 600)))),
+    (9, "pause", (BEGAN + 5 * MS, _seconds(8), SANDBOX)),
     (9.5, "wired", (BEGAN + 9 * MS, "vpod1", "10.244.0.2")),
-    (15, "container", (BEGAN + 10 * MS, _seconds(14), (("mount proc on /proc", 300),), "a", ("sleep", "9"))),
-    (16, "status", ("Running", READY)),
-    (1016, "probe", (BEGAN + 1010 * MS, Role.LIVENESS, "a", Result(True, "fine"))),
-    (2016, "probe", (BEGAN + 2010 * MS, Role.LIVENESS, "a", Result(True, "fine"))),
+    (15, "container", (BEGAN + 10 * MS, _seconds(14), CONTAINER, "a", ("sleep", "9"))),
+    (16, "status", ("Running", "Ready Initialized")),
+    (1016, "probe", (BEGAN + 1010 * MS, Role.LIVENESS, "a", "passed", "fine")),
+    (2016, "probe", (BEGAN + 2010 * MS, Role.LIVENESS, "a", "passed", "fine")),
     (9000, "sandbox removed", None),
 )
 
@@ -113,6 +114,11 @@ class TestMarks:
             made.add((number, "x", None))
         kept = [at for at, _, _ in made]
         assert (len(kept), kept[0], kept[FIRST], made.lost) == (FIRST + LAST, 0, FIRST + 7, 7)
+
+    def test_timings_of_the_same_steps_share_their_names(self) -> None:
+        first, second = marks.packed((("fork", 1), ("mount", 2))), marks.packed([("fork", 3), ("mount", 4)])
+        assert first[0] is second[0]
+        assert marks.unpacked(second) == [("fork", 3), ("mount", 4)]
 
     def test_of_pods_that_have_ended_only_the_latest_stay(self) -> None:
         names = [f"test-{number}" for number in range(MOST_ENDED + 3)]
