@@ -21,6 +21,7 @@ Object = dict[str, Any]
 
 log = logging.getLogger(__name__)
 
+PRIORITY_CLASSES = "priorityclasses.scheduling.k8s.io"
 ACCOUNT_SECONDS = 1.0
 """How long a pod waits for its namespace's first account (the ServiceAccount plugin: ten looks, 100 ms apart)."""
 
@@ -49,6 +50,8 @@ def admit_create(store: Store, kind: Kind, obj: Object) -> Object:
     """A new object as admission leaves it; raises Forbidden or what else refuses it."""
     if kind.resource == "nodes":
         return _taint_node(obj)
+    if kind.resource == PRIORITY_CLASSES:
+        _only_default(store, obj, "")
     if kind.resource != "pods":
         return obj
     namespace = obj["metadata"]["namespace"]
@@ -61,6 +64,8 @@ def admit_update(store: Store, kind: Kind, new: Object, old: Object, subresource
         return admit_pod_update(new, old)
     if kind.resource == "pods" and subresource == "resize":
         _admit_resize(store, new)
+    if kind.resource == PRIORITY_CLASSES:
+        _only_default(store, new, old["metadata"]["name"])
     return new
 
 
@@ -88,6 +93,15 @@ def _pod_security(store: Store, kind: Kind, new: Object, old: Object | None, sub
     return judge_template(new.get("template") or {}, namespace)
 
 
+def _only_default(store: Store, new: Object, own: str) -> None:
+    """The plugin Priority: of all classes one may be everybody's default; `own` is the name of one that is changed."""
+    marked = [one for one in store.list(PRIORITY_CLASSES) if one.get("globalDefault")]
+    found = min(marked, key=lambda one: one.get("value", 0), default=None)
+    if new.get("globalDefault") and found is not None and found["metadata"]["name"] != own:
+        why = f"PriorityClass {found['metadata']['name']} is already marked as default. Only one default can exist"
+        raise forbidden(PRIORITY_CLASSES, new["metadata"]["name"], why)
+
+
 _NOT_READY = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
 
 
@@ -113,5 +127,5 @@ def _lookups(store: Store, namespace: str) -> Lookups:
     return Lookups(
         service_account=partial(store.get, "serviceaccounts", namespace),
         runtime_class=partial(store.get, "runtimeclasses.node.k8s.io", ""),
-        priority_classes=partial(store.list, "priorityclasses.scheduling.k8s.io"),
+        priority_classes=partial(store.list, PRIORITY_CLASSES),
     )

@@ -119,6 +119,22 @@ async def test_an_evicted_pod_that_stays_says_so(client: Client) -> None:
     }
 
 
+async def test_one_priority_class_at_most_is_everybodys_default(client: Client) -> None:
+    classes = "/apis/scheduling.k8s.io/v1/priorityclasses"
+
+    def of(name: str, **more: Any) -> dict[str, Any]:
+        return {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name}, **more}
+
+    await client.make(classes, of("one", value=1, globalDefault=True))
+    code, answer = await client.call("POST", classes, of("two", value=2, globalDefault=True))
+    assert (code, answer["message"]) == (
+        403,
+        'priorityclasses.scheduling.k8s.io "two" is forbidden: '
+        "PriorityClass one is already marked as default. Only one default can exist",
+    )
+    assert (await client.call("PATCH", f"{classes}/one", {"description": "x"}, **MERGE))[0] == 200
+
+
 async def test_a_collection_is_deleted_by_its_labels(client: Client) -> None:
     for name, labels in (("a", {"x": "1"}), ("b", {"x": "1"}), ("c", {"x": "2"})):
         await client.make(MAPS, config_map(name, labels=labels))
