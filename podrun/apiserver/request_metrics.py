@@ -17,6 +17,7 @@ import psutil
 from podrun.api.kinds import BY_PATH
 from podrun.apiserver.exposition import Family, Sample
 from podrun.apiserver.requestinfo import RequestInfo
+from podrun.supervisor.trouble import counted
 
 BUCKETS = (
     0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60,
@@ -104,5 +105,9 @@ def _process() -> Iterable[Family]:
         ("process_start_time_seconds", "gauge", "When the process started, since the epoch.", process.create_time()),
         ("process_virtual_memory_bytes", "gauge", "Virtual memory size in bytes.", memory.vms),
     )
-    for name, kind, text, value in values:
+    trouble: tuple[tuple[str, str, str, float], ...] = (
+        ("podrun_pod_step_failures_total", "counter", "Steps of pods' lives on which podrun failed.", counted.failures),
+        ("podrun_pods_in_trouble", "gauge", "Pods on which podrun fails now.", len(counted.pods)),
+    )
+    for name, kind, text, value in (*values, *trouble):
         yield Family(name, "counter" if kind == "counter" else "gauge", text, [Sample({}, value)])

@@ -33,6 +33,7 @@ from podrun.supervisor.publishing import Publisher
 from podrun.supervisor.resizing import Resizing
 from podrun.supervisor.services import Services
 from podrun.supervisor.syncing import Sync
+from podrun.supervisor.trouble import REASON, Trouble
 from podrun.timeline import marks
 from podrun.volumes.model import VolumeError
 
@@ -92,7 +93,7 @@ class PodWorker:
         """Set when nothing of the pod runs any more."""
         started = self.status.get("startTime")
         self.start_time = parse_time(started) if started else services.clock()
-        self._failed_in_a_row = 0
+        self._trouble = Trouble(services.options.state / "troubles", self.pod)
         self._shifts: dict[str, tuple[float, State]] = {}
         self._adopted = adopted
         if self.pod.metadata.deletion_timestamp or self._ending is not None:
@@ -280,11 +281,10 @@ class PodWorker:
             try:
                 wait = await self._step()
                 self.services.memory.save(self.pod.uid, self.remembered)
-                self._failed_in_a_row = 0
-            except Exception:
-                self._failed_in_a_row += 1
-                wait = min(2.0**self._failed_in_a_row, 300.0)
-                log.exception("pod %s: a step of its life failed; it is tried again in %.0f s", self.pod, wait)
+                self._trouble.over()
+            except Exception as error:
+                wait, message = self._trouble.met(error)
+                self.tell("Warning", REASON, message)
             await self._sleep(wait)
         self.services.memory.forget(self.pod.uid)
 
