@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from podrun.anatomy.model import (
     Volume,
     group_namespaces,
 )
-from podrun.anatomy.sockets import Socket
+from podrun.anatomy.sockets import Socket, Tables
 from podrun.cgroups import hierarchy
 from podrun.cgroups.hierarchy import Hierarchies
 from podrun.kernel import capabilities
@@ -40,7 +41,7 @@ def open_pod(pod: Object, proc: Path = PROC, trees: Hierarchies | None = None) -
 
     `trees` are the machine's cgroup trees, found where they are not given.
     """
-    trees = trees if trees is not None else hierarchy.detect()
+    machine = _Machine(proc, trees if trees is not None else hierarchy.detect(), Tables(proc))
     metadata, spec, status = pod["metadata"], pod["spec"], pod.get("status") or {}
     found = _members(proc, metadata["uid"])
     containers, absent = [], []
@@ -48,14 +49,14 @@ def open_pod(pod: Object, proc: Path = PROC, trees: Hierarchies | None = None) -
     leaves = {str(state.get("containerID") or "").rpartition("/")[2] for _, _, state in declared}
     pause = next((leaf for leaf in found if leaf not in leaves and _is_pause(proc, found[leaf][0])), None)
     if pause is not None:
-        containers.append(_container(proc, trees, PAUSE, PAUSE, "", found[pause], {}, 0))
+        containers.append(_container(machine, PAUSE, PAUSE, "", found[pause], {}, 0))
     for kind, container, state in declared:
         leaf = str(state.get("containerID") or "").rpartition("/")[2]
         if leaf in found:
             volumes = {each["mountPath"].rstrip("/"): each["name"] for each in container.get("volumeMounts") or []}
             restarts = int(state.get("restartCount") or 0)
             name, image = container["name"], container.get("image", "")
-            containers.append(_container(proc, trees, name, kind, image, found[leaf], volumes, restarts))
+            containers.append(_container(machine, name, kind, image, found[leaf], volumes, restarts))
         else:
             absent.append((container["name"], _why_absent(state)))
     everyone = tuple(containers)
@@ -73,7 +74,7 @@ def open_pod(pod: Object, proc: Path = PROC, trees: Hierarchies | None = None) -
         namespaces=group_namespaces(everyone, _namespaces(proc, "self")),
         volumes=tuple(_volumes(proc, spec, everyone)),
         cgroup=cgroup,
-        connections=_connections(proc, everyone),
+        connections=_connections(machine, everyone),
     )
 
 
@@ -139,9 +140,17 @@ def _why_absent(state: Object) -> str:
     return f"waits: {(current.get('waiting') or {}).get('reason') or 'it has not begun'}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Machine:
+    """Where things are read."""
+
+    proc: Path
+    trees: Hierarchies
+    tables: Tables
+
+
 def _container(
-    proc: Path,
-    trees: Hierarchies,
+    machine: _Machine,
     name: str,
     kind: str,
     image: str,
@@ -149,13 +158,14 @@ def _container(
     volumes: dict[str, str],
     restarts: int,
 ) -> Container:
-    first = pids[0]
-    ports = {socket.inode: socket for socket in sockets.sockets_in(proc, first) if socket.listens}
+    proc, first = machine.proc, pids[0]
+    spaces = _namespaces(proc, first)
+    ports = {socket.inode: socket for socket in machine.tables.of(first, spaces.get("net", 0)) if socket.listens}
     mounted = files.places(proc, first) if kind != PAUSE else []
     status = _status(proc, first)
     cgroup = _cgroup(proc, first)
     root = files.root_of(mounted)
-    use = use_of(trees, cgroup) if kind != PAUSE else Use()
+    use = use_of(machine.trees, cgroup) if kind != PAUSE else Use()
     return Container(
         name=name,
         kind=kind,
@@ -166,7 +176,7 @@ def _container(
             for place in mounted
         ),
         cgroup=cgroup,
-        namespaces=_namespaces(proc, first),
+        namespaces=spaces,
         restarts=restarts,
         memory=use.memory,
         memory_limit=use.memory_limit,
@@ -227,16 +237,17 @@ def _process(proc: Path, pid: int, ports: dict[int, Socket]) -> Process:
     )
 
 
-def _connections(proc: Path, containers: tuple[Container, ...]) -> tuple[Connection, ...]:
+def _connections(machine: _Machine, containers: tuple[Container, ...]) -> tuple[Connection, ...]:
     inside = [container for container in containers if container.name != PAUSE]
     if not inside:
         return ()
     holders: dict[int, str] = {}
     for container in inside:
         for process in container.processes:
-            for inode in sockets.held_by(proc / str(process.pid)):
+            for inode in sockets.held_by(machine.proc / str(process.pid)):
                 holders.setdefault(inode, container.name)
-    return sockets.connections(sockets.sockets_in(proc, inside[0].processes[0].pid), holders)
+    first = inside[0]
+    return sockets.connections(machine.tables.of(first.processes[0].pid, first.namespaces.get("net", 0)), holders)
 
 
 def _volumes(proc: Path, spec: Object, containers: tuple[Container, ...]) -> Iterator[Volume]:

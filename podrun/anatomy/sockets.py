@@ -45,6 +45,20 @@ def sockets_in(proc: Path, pid: int) -> list[Socket]:
     return found
 
 
+class Tables:
+    """The sockets of each network namespace, read once: the kernel goes through all of its own for each reading."""
+
+    def __init__(self, proc: Path) -> None:
+        self._proc = proc
+        self._read: dict[int, list[Socket]] = {}
+
+    def of(self, pid: int, namespace: int) -> list[Socket]:
+        """Those of the namespace with this inode, which process `pid` is in."""
+        if namespace not in self._read:
+            self._read[namespace] = sockets_in(self._proc, pid)
+        return self._read[namespace]
+
+
 def held_by(directory: Path) -> Iterator[int]:
     """The inode numbers of the sockets that a process (its directory in /proc) has open."""
     try:

@@ -60,6 +60,8 @@ def proc(tmp_path: Path) -> FakeProc:
         120, f"{group}/{SIDECAR}", {**SHARED, "pid": 40, "mnt": 41, "cgroup": 42}, 1, ["/bin/sh", "-c", "a\n b"]
     )
     fake.process(121, f"{group}/{SIDECAR}", {**SHARED, "pid": 40, "mnt": 41, "cgroup": 42}, 7, ["sleep", "30"])
+    for other in (100, 120, 121):  # one network namespace has one table
+        (fake.root / str(other) / "net" / "tcp").write_text((fake.root / "110" / "net" / "tcp").read_text())
     fake.process(130, "/podrun/besteffort/podother/" + "c" * 64, HOST, 1, ["somebody else"])
     return fake
 
