@@ -109,6 +109,24 @@ def test_too_much_in_an_empty_dir_evicts_the_pod(podrun: Podrun) -> None:
     assert (made["reason"], made["message"]) == ("Evicted", 'Usage of EmptyDir volume "v" exceeds the limit "1Mi". ')
 
 
+@pytest.mark.slow
+def test_a_disk_that_runs_out_evicts_pods_and_takes_no_more(new_podrun: Callable[..., Podrun]) -> None:
+    podrun = new_podrun(config={"evictionHard": {"nodefs.available": "99.9%"}})
+    podrun.apply(pod("first", containers=[{"name": "a", "command": SLEEP}]))
+    made = until(podrun, "first", lambda s: s["phase"] == "Failed", seconds=40)
+    assert made["reason"] == "Evicted"
+    assert made["message"].startswith("The node was low on resource: ephemeral-storage. Threshold quantity: ")
+    target = made["conditions"][0]
+    assert (target["type"], target["reason"]) == ("DisruptionTarget", "TerminationByKubelet")
+    node = podrun.get("nodes")["items"][0]
+    assert {c["type"]: c["status"] for c in node["status"]["conditions"]}["DiskPressure"] == "True"
+    assert [t["key"] for t in node["spec"]["taints"]] == ["node.kubernetes.io/disk-pressure"]
+    podrun.apply(pod("second", containers=[{"name": "a", "command": SLEEP}]))
+    waiting = until(podrun, "second", lambda s: s.get("conditions"))["conditions"][0]
+    assert "had untolerated taint(s)" in waiting["message"]
+    assert IMAGE in podrun.podrun("images", "ls"), "what podrun built stays"
+
+
 def test_an_images_files_are_a_volume(podrun: Podrun) -> None:
     volumes = [{"name": "v", "image": {"reference": IMAGE}}]
     container = {"name": "a", "command": ["ls", "/v/bin/sh"], "volumeMounts": [{"name": "v", "mountPath": "/v"}]}
