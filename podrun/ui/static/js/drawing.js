@@ -72,6 +72,7 @@ class Drawing {
   #seen({ type, anatomy, at }) {
     this.house.classList.toggle("gone", type === "gone");
     if (type !== "anatomy") return;
+    for (const one of anatomy.containers) one.own = anatomy.namespaces.filter((row) => !row.host && row.members.length === 1 && row.members[0] === one.name);
     for (const one of anatomy.containers) one.processes = one.processes.filter((process) => process.inner_pid !== 0); // had just ended
     this.news.compare(this.#anatomy, anatomy, at);
     this.#anatomy = anatomy;
@@ -138,7 +139,7 @@ function rail(row) {
     element.members = now.members;
   };
   element.ports = (anatomy, tints) => {
-    say(words, row.type === "uts" ? visible(anatomy.hostname) : text);
+    say(words, row.host ? "shared with everything on this machine" : row.type === "uts" ? visible(anatomy.hostname) : text);
     if (row.type !== "net") return;
     const open = anatomy.containers.flatMap((one) => [...new Set(one.processes.flatMap((process) => process.listens))].map((port) => ({ port, name: one.name, tint: tints.get(one.name) ?? 0 })));
     keyed(ports, open, (one) => `${one.name} ${one.port}`, portChip);

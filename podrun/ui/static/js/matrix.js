@@ -23,8 +23,9 @@ export function matrix() {
     const shown = JSON.stringify([anatomy.namespaces, anatomy.containers.map((one) => one.name)]);
     if (shown === drawn) return;
     drawn = shown;
+    element.hidden = anatomy.containers.length === 0;
     const people = anatomy.containers.map((one) => one.name);
-    const head = h("tr", {}, h("td", {}), people.map((name) => h("th", { scope: "col", class: `tint-${tints.get(name) ?? 0}` }, h("i", { class: "dot" }), visible(name))));
+    const head = h("tr", {}, h("td", {}), people.map((name) => h("th", { scope: "col", class: `tint-${tints.get(name) ?? 0}` }, h("i", { class: "dot" }), h("span", { title: name }, visible(name)))));
     const rows = KINDS.map(([kind, title]) => h("tr", {}, h("th", { scope: "row" }, title), cells(kind, people, anatomy.namespaces, tints)));
     table.replaceChildren(h("thead", {}, head), h("tbody", {}, rows));
   };
@@ -41,7 +42,7 @@ function cells(kind, people, namespaces, tints) {
     const alone = row && row.members.length === 1;
     const look = !row ? "none" : row.host ? "host" : alone ? `alone tint-${tints.get(people[at]) ?? 0}` : "shared";
     const wide = end - at > 1 || people.length <= FEW;
-    const text = !row ? "–" : row.host ? (wide ? "the machine's own" : "machine's") : wide ? String(row.inode) : `…${String(row.inode).slice(-5)}`;
+    const text = !row ? "–" : row.host ? (wide ? "the machine's own" : "host") : wide ? String(row.inode) : `…${String(row.inode).slice(-4)}`;
     found.push(h("td", { colspan: end - at, class: look, title: row ? `${kind}:[${row.inode}]: ${row.members.join(", ")}` : null }, h("span", { class: "mono" }, text)));
     at = end;
   }

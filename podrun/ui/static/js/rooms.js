@@ -4,12 +4,14 @@ import { age, bytes } from "./format.js";
 import { h, keyed, mark, moves, s, say, visible } from "./dom.js";
 import { stateOf } from "./pod.js";
 
-const OWN = { pid: "processes", mnt: "mounts", cgroup: "cgroup", net: "network", ipc: "IPC", uts: "hostname", user: "users" };
 const MEMORY_POINTS = 60;
 const REMEMBERED = 12; // pictures
 const GAP = 3;
 
-/** The element of a container: `update({name, kind, tint, image, status, real, at})`; `real` is null where none runs. */
+/**
+ * The element of a container: `update({name, kind, tint, image, status, real, at})`; `real` is null where none runs,
+ * else what the anatomy says of it, with the namespaces that are its own alone as `own`.
+ */
 export function room(first, { actions, go }) {
   const state = h("span", { class: "state" });
   const again = h("span", { class: "again quiet" });
@@ -129,8 +131,7 @@ function flash(element) {
 }
 
 function ownWords(real) {
-  const own = Object.keys(OWN).filter((kind) => ["pid", "mnt", "cgroup"].includes(kind) && real.namespaces[kind]);
-  const words = [own.map((kind) => `${kind}:[${real.namespaces[kind]}]`).join("  ")];
+  const words = [real.own.map((row) => `${row.type}:[${row.inode}]`).join("  ")];
   if (real.layers) words.push(`root: ${real.layers} ${real.layers === 1 ? "layer" : "layers"}${real.written ? `, ${bytes(real.written)} written` : ""}`);
   if (real.capabilities) words.push(real.capabilities.length ? `${real.capabilities.length} capabilities${real.read_only ? ", read-only root" : ""}` : "no capabilities");
   return words.join("\n");
@@ -168,7 +169,7 @@ function memoryMeter(name) {
       if (cpu && at > cpu.at && real.cpu_usec >= cpu.used) busy = ` · cpu ${Math.round((real.cpu_usec - cpu.used) / (at - cpu.at) / 1e4)} %`;
       cpu = { at, used: real.cpu_usec };
     }
-    say(words, `${bytes(real.memory)}${limit ? ` of ${bytes(limit)}` : ""}${busy}`);
+    say(words, `${bytes(real.memory)}${limit ? ` of ${bytes(limit)}` : ", no limit"}${busy}`);
     path.setAttribute("d", points.map((value, place) => `${place ? "L" : "M"}${MEMORY_POINTS - points.length + place} ${(19 - (value / (top || 1)) * 18).toFixed(1)}`).join(""));
   };
   return { element, update };
