@@ -95,7 +95,10 @@ def name_in(marks: Iterable[Mark]) -> tuple[str, str]:
 
 
 def steps_of(marks: Iterable[Mark]) -> list[Step]:
-    """Every step that the marks tell of; a decision that only repeats the one before is left out."""
+    """Every step that the marks tell of; a decision that only repeats the one before is left out.
+
+    A mark of a name that is not known here is a moment with that name.
+    """
     made: list[Step] = []
     before: tuple[Any, ...] = ()
     for at, name, detail in marks:
@@ -104,7 +107,8 @@ def steps_of(marks: Iterable[Mark]) -> list[Step]:
             if now == before:
                 continue
             before = now
-        made += _READERS[name](at, detail)
+        reader = _READERS.get(name)
+        made += reader(at, detail) if reader is not None else [Step(at, POD, "event", name, detail=str(detail or ""))]
     return made
 
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from podrun.cli.errors import MACHINE_LACKS
 from podrun.openbox import netem
 from podrun.openbox.breaking import FILLER
-from tests.harness import Podrun, wait_until
+from tests.harness import BIN, Podrun, wait_until
 
 LOOP = "trap exit TERM; while true; do echo tick; sleep 0.1; done"
 IDLE = "trap exit TERM; sleep 1000 & wait"
@@ -240,3 +241,10 @@ class TestLookingOn:
             "pod two has no container third"
         )
         assert _refused(podrun, "anatomy").startswith("say either which POD is to be opened, or --diff A B")
+
+
+def test_without_strace_trace_says_how_to_get_it(podrun: Podrun) -> None:
+    _begin(podrun, _pod("untraced", IDLE))
+    done = podrun.run("env", f"PATH={BIN}", BIN / "podrun", "trace", "untraced", check=False)
+    assert (done.returncode, done.stderr.splitlines()[0]) == (MACHINE_LACKS, "podrun: strace is not installed")
+    assert "apt-get install strace" in done.stderr
