@@ -105,7 +105,7 @@ def _service_account(pod: Object, namespace: str, lookups: Lookups) -> None:
     if wanted:
         _mount_token(spec, lookups.volume_name)
     if not spec.get("imagePullSecrets"):
-        secrets = [{"name": one["name"]} for one in account.get("imagePullSecrets") or ()]
+        secrets = [{"name": one.get("name", "")} for one in account.get("imagePullSecrets") or ()]
         spec.pop("imagePullSecrets", None)
         if secrets:
             spec["imagePullSecrets"] = secrets

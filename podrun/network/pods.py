@@ -76,7 +76,7 @@ class PodNetwork:
             self._namespace = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         self._index = pod_link_index({name for _, name in socket.if_nameindex()})
         guard = forwarding.switch_on(self._directory / "ip_forward")
-        text = Ruleset(self._pods, *self._api, guard).text()
+        text = rules.no_ipv6() + Ruleset(self._pods, *self._api, guard).text()
         for wire, ports in connected:
             self._claim(wire, ports)
             text += rules.change_ports("add", wire.address, ports)
@@ -193,7 +193,7 @@ class PodNetwork:
             + netlink.delete_address(lo, DNS_ADDRESS)
         )
         netlink.send(own, tolerate=lambda error: True)
-        await rules.apply(services.REMOVE + rules.REMOVE + forwarding.withdraw(await rules.listing()))
+        await rules.apply(services.REMOVE + rules.removal() + forwarding.withdraw(await rules.listing()))
         forwarding.restore(self._directory / "ip_forward")
         for uid in self.addresses.owners():
             self.addresses.release(uid)

@@ -1,8 +1,8 @@
 """podrun's nftables table: what is translated, what may pass, as the text of one atomic `nft -f -`.
 
-Everything is in one table of our own, so that taking podrun off a machine is one command and no rule of others is
-touched. Pods' links are known by their prefix; host ports are map elements, so that a pod with ports adds elements
-and no rules.
+Everything is in tables of our own (one for IPv4, one that keeps IPv6 out), so that taking podrun off a machine is one
+command and no rule of others is touched. Pods' links are known by their prefix; host ports are map elements, so that a
+pod with ports adds elements and no rules.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from podrun.kernel import nftables
@@ -19,6 +20,8 @@ from podrun.network.wiring import LINK_PREFIX
 
 TABLE = "podrun"
 DNS_ADDRESS = IPv4("10.96.0.10")
+IPV6 = Path("/proc/sys/net/ipv6")
+"""There where the kernel speaks IPv6."""
 Protocol = Literal["TCP", "UDP", "SCTP"]
 EVERY_ADDRESS = ("", "0.0.0.0", "::")
 """Host addresses that mean all of them (pods have IPv4 only)."""
@@ -115,8 +118,31 @@ def change_ports(verb: Literal["add", "delete"], address: IPv4, ports: Sequence[
     return "".join(f"{line}\n" for line in lines)
 
 
-REMOVE = f"table ip {TABLE}\ndelete table ip {TABLE}\n"
-"""Takes the table away, also where there is none."""
+def no_ipv6() -> str:
+    """The table that drops all IPv6 that comes from pods, which have none; "" where the machine has none either.
+
+    Else a pod would be the host's router: it advertises itself (RFC 4861), and the host, which forwards no IPv6 and
+    therefore listens, sends its traffic there (CVE-2020-10749).
+    """
+    if not IPV6.exists():
+        return ""
+    return f"""\
+{_removal("ip6")}table ip6 {TABLE} {{
+    chain guard {{
+        type filter hook prerouting priority raw; policy accept;
+        iifname "{LINK_PREFIX}*" drop comment "pods have IPv4 only"
+    }}
+}}
+"""
+
+
+def removal() -> str:
+    """Takes the tables away, also where there are none."""
+    return _removal("ip") + (_removal("ip6") if IPV6.exists() else "")
+
+
+def _removal(family: str) -> str:
+    return f"table {family} {TABLE}\ndelete table {family} {TABLE}\n"
 
 
 async def apply(commands: str) -> None:

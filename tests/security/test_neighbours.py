@@ -207,3 +207,63 @@ def test_what_a_pod_with_users_of_its_own_writes_belongs_to_nobody(attackers: Po
     status = Path(f"/proc/{attackers.pid('mapped')}/status").read_text()
     uids = {int(word) for line in status.splitlines() if line.startswith(("Uid:", "Gid:")) for word in line.split()[1:]}
     assert min(uids) >= 65536
+
+
+FRAMES = """
+import socket, struct, sys
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+s.bind(("eth0", 0))
+mac = s.getsockname()[4]
+GATEWAY = bytes.fromhex("eeeeeeeeeeee")
+
+def checksum(data):
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16: total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+def datagram(source, target, text):
+    udp = struct.pack("!HHHH", 9999, 9998, 8 + len(text), 0) + text
+    ends = map(socket.inet_aton, (source, target))
+    head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 1, 0, 64, 17, 0, *ends)
+    return head[:10] + struct.pack("!H", checksum(head)) + head[12:] + udp
+
+def advertisement():
+    source = socket.inet_pton(socket.AF_INET6, "fe80::bad")
+    target = socket.inet_pton(socket.AF_INET6, "ff02::1")
+    network = socket.inet_pton(socket.AF_INET6, "2001:db8:bad::")
+    prefix = struct.pack("!BBBBIII", 3, 4, 64, 0xC0, 3600, 3600, 0) + network
+    body = struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0) + prefix
+    pseudo = source + target + struct.pack("!II", len(body), 58)
+    body = body[:2] + struct.pack("!H", checksum(pseudo + body)) + body[4:]
+    return struct.pack("!IHBB", 6 << 28, len(body), 58, 255) + source + target + body
+
+own, host = sys.argv[1:]
+s.send(GATEWAY + mac + b"\\x08\\x00" + datagram(own, "127.0.0.1", b"to loopback"))
+s.send(bytes.fromhex("333300000001") + mac + b"\\x86\\xdd" + advertisement())
+s.send(GATEWAY + mac + b"\\x08\\x00" + datagram(own, host, b"to the host"))
+"""
+"""Frames of a pod's own making, straight to the host's end of its link."""
+
+HEARS = """
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("", 9998))
+print("listening", flush=True)
+while True: print(s.recvfrom(1000)[0].decode(), flush=True)
+"""
+
+
+def test_the_hosts_loopback_and_routes_are_out_of_reach(attackers: Pods, three: dict[str, str]) -> None:
+    """CVE-2020-8558 (route_localnet), CVE-2020-10749 (router advertisements); the control is what the host may hear."""
+    podrun = attackers.podrun
+    before = podrun.run("ip", "-6", "route").stdout, podrun.run("ip", "-6", "-o", "addr").stdout
+    host = str(attackers.get("spoofer")["status"]["hostIP"])
+    with running(podrun, "python3", "-c", HEARS) as listening:
+        assert listening.stdout is not None
+        assert listening.stdout.readline() == "listening\n"
+        said = attackers.exec("spoofer", image.PYTHON, "-c", FRAMES, three["spoofer"], host)
+        assert said.returncode == 0, said.stderr
+        assert listening.stdout.readline() == "to the host\n"
+    after = podrun.run("ip", "-6", "route").stdout, podrun.run("ip", "-6", "-o", "addr").stdout
+    assert "2001:db8:bad" not in str(after)
+    assert after == before
