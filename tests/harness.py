@@ -58,9 +58,18 @@ class Podrun:
 
     @classmethod
     def start(
-        cls, *, images: Path | None = None, options: Sequence[str] = (), config: dict[str, Any] | None = None
+        cls,
+        *,
+        images: Path | None = None,
+        options: Sequence[str] = (),
+        config: dict[str, Any] | None = None,
+        file_systems: dict[str, str] | None = None,
     ) -> Podrun:
-        """A running daemon. `images` is a prepared image directory (see `prepare_images`), linked into its root."""
+        """A running daemon. `images` is a prepared image directory (see `prepare_images`), linked into its root.
+
+        `file_systems` are directories below the root that are to be tmpfs of their own: their path and mount options.
+        Only what runs beside the daemon sees these.
+        """
         # A unix socket's path has 107 bytes: pytest's own directories are too long.
         root = Path(tempfile.mkdtemp(prefix="pr-", dir="/tmp"))
         holder = subprocess.Popen(
@@ -74,9 +83,12 @@ class Podrun:
         try:
             if holder.stdout.readline() != b"ready\n":
                 raise HarnessError("the test's namespaces could not be made (unshare, ip)")
+            for path, words in (file_systems or {}).items():
+                (root / path).mkdir(parents=True)
+                podrun.run("mount", "-t", "tmpfs", "-o", words, "tmpfs", root / path)
             if images is not None:
-                podrun.layout.images.parent.mkdir(parents=True)
-                subprocess.run(["cp", "-al", images, podrun.layout.images], check=True)
+                podrun.run("mkdir", "-p", podrun.layout.images.parent)
+                podrun.run("cp", "-a" if file_systems else "-al", images, podrun.layout.images)
             # A machine whose disk is nearly full evicts pods: no test is to depend on that.
             podrun.layout.etc.mkdir(parents=True)
             settings = {"evictionHard": {}, **(config or {})}  # None: not said at all, as older versions want it
