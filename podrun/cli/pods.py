@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def add_pod(parser: argparse.ArgumentParser) -> None:
+def add_pod(parser: argparse.ArgumentParser, *, optional: bool = False) -> None:
     """POD and -n."""
-    parser.add_argument("pod", metavar="POD")
+    parser.add_argument("pod", metavar="POD", nargs="?" if optional else None, default="")
     parser.add_argument("-n", "--namespace", default="default", help="the pod's namespace (default: default)")
 
 
@@ -33,6 +33,12 @@ def pod_object(arguments: argparse.Namespace, name: str = "") -> dict[str, Any]:
 def look(arguments: argparse.Namespace, what: str, **query: str) -> dict[str, Any]:
     """What podrund's open box has of the pod: `timeline`, `explanation`... Raises CommandError."""
     found: dict[str, Any] = _asked(arguments, "GET", _path(arguments, what, **query))
+    return found
+
+
+def look_at_all(arguments: argparse.Namespace, what: str) -> dict[str, Any]:
+    """What the open box has of every pod."""
+    found: dict[str, Any] = _asked(arguments, "GET", path_of("podrun", "v1", what))
     return found
 
 

@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from podrun.cli.errors import OK
-from podrun.cli.pods import add_pod, look
+from podrun.cli.pods import add_pod, look, look_at_all
 
 EXAMPLES = """\
 examples:
@@ -15,18 +15,22 @@ examples:
   podrun timeline catalog -o perfetto > catalog.json      open it at https://ui.perfetto.dev (nothing is uploaded)
   podrun timeline catalog -o json         {steps: [{at, took, lane, kind, name, detail}], milestones}, in microseconds
 
+  podrun timeline                         the pods whose timeline there is
+
 It is always recorded. Of pods that are gone the last hundred are kept.
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    add_pod(parser)
+    add_pod(parser, optional=True)
     parser.add_argument("-o", "--output", choices=["json", "perfetto"], default="", help="as data")
     parser.add_argument("--all", action="store_true", help="do not fold steps that belong together")
     parser.add_argument("--uid", default="", help="of an earlier pod of that name")
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if not arguments.pod:
+        return _list(arguments)
     timeline = look(arguments, "timeline", **({"uid": arguments.uid} if arguments.uid else {}))
     if arguments.output:
         import json
@@ -43,4 +47,14 @@ def run(arguments: argparse.Namespace) -> int:
 
     width = shutil.get_terminal_size((120, 24)).columns
     print(draw(timeline, width, color=sys.stdout.isatty(), folded=not arguments.all))
+    return OK
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    rows = [("NAMESPACE", "NAME", "UID", "")]
+    for pod in look_at_all(arguments, "timelines")["pods"]:
+        rows.append((pod["namespace"], pod["name"], pod["uid"], "gone" if pod["ended"] else ""))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    for row in rows:
+        print("   ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
     return OK

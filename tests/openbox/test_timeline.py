@@ -176,6 +176,8 @@ def test_a_pods_life_is_told_and_kept(podrun: Podrun) -> None:
     for name in ("POST", "mount overlay on /rootfs", "configure network", "execve", "SIGTERM", "pivot root"):
         assert name in names
     assert all(step["at"] >= 0 and step["took"] >= 0 for step in timeline["steps"])
+    listed = [line.split() for line in podrun.podrun("timeline").splitlines()]
+    assert ["default", "told", timeline["uid"], "gone"] in listed
     podrun.crash()
     assert json.loads(podrun.podrun("timeline", "told", "-o", "json"))["milestones"] == reached
     assert "start a" in podrun.podrun("explain-status", "told", "--replay")
