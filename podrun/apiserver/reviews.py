@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from podrun.api.errors import ApiError, Cause, bad_request, invalid
+from podrun.api.gotext import compact_json, quote
 from podrun.apiserver.authentication import Authenticator
 from podrun.apiserver.authorization import Authorizer
 from podrun.apiserver.requestinfo import RequestInfo
@@ -35,32 +36,28 @@ class Reviews:
             case "SelfSubjectRulesReview":
                 return self._rules(spec, user)
             case "SelfSubjectAccessReview":
-                _check(spec)
+                _refuse(obj, access_mistakes(spec))
                 return self._access(spec, user)
-        if kind == "LocalSubjectAccessReview":
-            asked = (spec.get("resourceAttributes") or {}).get("namespace", "")
-            if asked != namespace:
-                raise bad_request(f"spec.resourceAttributes.namespace must match namespace: {namespace}")
-        _check(spec)
+        mistakes = access_mistakes(spec)
         if not spec.get("user") and not spec.get("groups"):
-            raise _invalid(Cause("FieldValueInvalid", f'Invalid value: "": {_SOMEBODY}', "spec.user"))
+            mistakes.append(Cause("FieldValueInvalid", f'Invalid value: "": {_SOMEBODY}', "spec.user"))
+        if kind == "LocalSubjectAccessReview":
+            mistakes += _elsewhere(spec, namespace)
+        _refuse(obj, mistakes)
         groups = tuple(spec.get("groups") or ())
         return self._access(spec, User(spec.get("user", ""), groups, spec.get("uid", "")))
 
     def _access(self, spec: Object, user: User) -> Object:
-        allowed = self._authorizer.allows(user, _question(spec))
-        return {"allowed": allowed}
+        allowed, why = self._authorizer.verdict(user, _question(spec))
+        return {"allowed": allowed, "reason": why} if why else {"allowed": allowed}
 
     def _token(self, spec: Object) -> Object:
         if not spec.get("token"):
-            cause = Cause(
-                "FieldValueRequired", "Required value: token is required for TokenReview in authentication", ""
-            )
-            raise invalid("TokenReview.authentication.k8s.io", "", [cause])
+            raise bad_request("token is required for TokenReview in authentication")
         try:
             user, claims = self._authenticator.token_user(spec["token"], spec.get("audiences") or ())
         except ApiError:
-            return {"user": {}, "error": "[invalid bearer token]"}
+            return {"user": {}, "error": "invalid bearer token"}
         audiences = list(claims.audiences) if claims is not None else []
         return {"authenticated": True, "user": user_info(user), "audiences": audiences}
 
@@ -89,15 +86,62 @@ def user_info(user: User) -> Object:
     return shown
 
 
-def _check(spec: Object) -> None:
+def access_mistakes(spec: Object) -> list[Cause]:
+    """What is wrong with the question of an access review: it is about a resource or about a path.
+
+    Source: pkg/apis/authorization/validation.
+    """
     resource, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
-    if (resource is None) == (path is None):
-        value = "null" if resource is None else "{}"
-        raise _invalid(Cause("FieldValueInvalid", f"Invalid value: {value}: {_ONE_OF}", "spec.resourceAttributes"))
+    if resource is not None and path is not None:
+        why = f"Invalid value: {_shown(path)}: cannot be specified in combination with resourceAttributes"
+        return [Cause("FieldValueInvalid", why, "spec.nonResourceAttributes")]
+    if resource is None and path is None:
+        return [Cause("FieldValueInvalid", f"Invalid value: null: {_ONE_OF}", "spec.resourceAttributes")]
+    found: list[Cause] = []
+    for name in ("fieldSelector", "labelSelector"):
+        selector = (resource or {}).get(name)
+        if selector is not None:
+            found += _selector_mistakes(selector, f"spec.resourceAttributes.{name}")
+    return found
 
 
-def _invalid(cause: Cause) -> ApiError:
-    return invalid(".authorization.k8s.io", "", [cause])
+def _selector_mistakes(selector: Object, field: str) -> list[Cause]:
+    raw, requirements = selector.get("rawSelector", ""), selector.get("requirements") or []
+    if raw and requirements:
+        why = f"Invalid value: {quote(raw)}: may not specified at the same time as requirements"
+        return [Cause("FieldValueInvalid", why, f"{field}.rawSelector")]
+    if not raw and not requirements:
+        why = f"Required value: when {field} is specified, requirements or rawSelector is required"
+        return [Cause("FieldValueRequired", why, f"{field}.requirements")]
+    return []
+
+
+def _elsewhere(spec: Object, namespace: str) -> list[Cause]:
+    """A local review asks about its own namespace."""
+    path, resource = spec.get("nonResourceAttributes"), spec.get("resourceAttributes")
+    if path is not None:
+        why = f"Invalid value: {_shown(path)}: disallowed on this kind of request"
+        return [Cause("FieldValueInvalid", why, "spec.nonResourceAttributes")]
+    asked = (resource or {}).get("namespace", "")
+    if resource is None or asked == namespace:
+        return []
+    why = f"Invalid value: {quote(asked)}: must match metadata.namespace"
+    return [Cause("FieldValueInvalid", why, "spec.resourceAttributes.namespace")]
+
+
+def _shown(path: Object) -> str:
+    return f'{{"Path":{quote(path.get("path", ""))},"Verb":{quote(path.get("verb", ""))}}}'
+
+
+def _refuse(obj: Object, found: list[Cause]) -> None:
+    metadata = {key: value for key, value in obj["metadata"].items() if key != "namespace" and value}
+    if metadata.keys() - {"managedFields"}:
+        found = [
+            *found,
+            Cause("FieldValueInvalid", f"Invalid value: {compact_json(metadata)}: must be empty", "metadata"),
+        ]
+    if found:
+        raise invalid(".authorization.k8s.io", "", found)
 
 
 def _question(spec: Object) -> RequestInfo:

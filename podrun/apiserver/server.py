@@ -30,12 +30,11 @@ from podrun.api.errors import (
     method_not_allowed,
     unknown_resource,
 )
-from podrun.api.kinds import BY_PATH, Kind
+from podrun.api.kinds import BY_PATH, Kind, group_versions
 from podrun.apiserver import discovery, health, resource_metrics
 from podrun.apiserver.answers import refusal
 from podrun.apiserver.authentication import Authenticator, impersonated
 from podrun.apiserver.authorization import Authorizer
-from podrun.apiserver.authorization import refusal as forbidden_to
 from podrun.apiserver.bootstrap import ensure_initial_objects
 from podrun.apiserver.call import Call, allotted, flag
 from podrun.apiserver.documents import Documents
@@ -211,13 +210,12 @@ class ApiServer:
         if info.verb != "watch" and info.subresource not in (*STREAMS, "proxy"):
             allotted(request.query)
         user = impersonated(request, self._authenticator.user(request), self._authorizer)
-        if not self._authorizer.allows(user, info):
-            raise forbidden_to(user, info)
+        self._authorizer.check(user, info)
         if not info.is_resource:
             return self._document(request, info)
         kind = BY_PATH.get((info.group, info.version, info.resource))
         if kind is None:
-            if not discovery.kinds_of(info.group, info.version):
+            if not _is_known(info.group):
                 return web.Response(status=404, text=health.NOT_FOUND)
             raise unknown_resource()
         return await self._resource(request, info, user, kind)
@@ -245,6 +243,8 @@ class ApiServer:
         checked = health.check(info.path, self.ready, verbose="verbose" in request.query)
         if checked is not None:
             return web.Response(status=checked[0], text=checked[1], headers={"Cache-Control": "no-cache, private"})
+        if info.version and _is_known(info.group) and not discovery.kinds_of(info.group, info.version):
+            raise unknown_resource()
         return self._documents.answer(request, info)
 
     async def _resource(self, request: web.Request, info: RequestInfo, user: User, kind: Kind) -> web.StreamResponse:
@@ -316,6 +316,10 @@ class ApiServer:
             named = bool(info.name)
             if (named and info.verb == "create") or (not named and info.verb in ("update", "patch")):
                 raise method_not_allowed()
+
+
+def _is_known(group: str) -> bool:
+    return any(name == group for name, _ in group_versions())
 
 
 def unix_listener(path: Path) -> socket.socket:

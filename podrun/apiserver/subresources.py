@@ -31,7 +31,6 @@ from podrun.api.kinds import BY_KIND, KINDS, Kind
 from podrun.apiserver.answers import answer_object, answer_status, refusal, success
 from podrun.apiserver.authentication import Authenticator
 from podrun.apiserver.authorization import Authorizer
-from podrun.apiserver.authorization import refusal as forbidden_to
 from podrun.apiserver.call import Call
 from podrun.apiserver.lists import get_one
 from podrun.apiserver.negotiation import negotiate
@@ -101,9 +100,7 @@ class Subresources:
 
     def _check_create(self, user: User, info: RequestInfo) -> None:
         """A WebSocket is a GET, but who may only read must not run commands (Kubernetes issue 133515, since 1.35)."""
-        asked = replace(info, verb="create")
-        if not self._authorizer.allows(user, asked):
-            raise forbidden_to(user, asked)
+        self._authorizer.check(user, replace(info, verb="create"))
 
     async def _plain(self, call: Call, path: str, kind: Kind) -> web.StreamResponse:
         match path:
@@ -132,8 +129,14 @@ class Subresources:
         """POST of a binding or of a review."""
         if call.kind.kind == "Binding":
             return await self._bind(call, "")
-        obj, managed = await self._sent(call)
-        status = self._reviews.status(call.kind.kind, obj, call.user, call.namespace)
+        _, managed = await self._sent(call)
+        status = self._reviews.status(call.kind.kind, managed, call.user, call.namespace)
+        if call.kind.kind == "SelfSubjectReview":
+            created = {"creationTimestamp": names.rfc3339(time.time())}
+            managed = {**managed, "metadata": {**managed["metadata"], **created}}
+        elif call.kind.kind == "SelfSubjectRulesReview":
+            # The answer is made anew; of the question it repeats nothing.
+            managed = {"kind": call.kind.kind, "apiVersion": call.kind.api_version, "metadata": {}, "spec": {}}
         return await answer_object(call, {**managed, "status": status}, code=201)
 
     async def _sent(self, call: Call) -> tuple[Object, Object]:
@@ -150,12 +153,16 @@ class Subresources:
         """Put a pod on a node, as a scheduler does."""
         obj, _ = await self._sent(call)
         metadata = obj["metadata"]
+        if name and metadata.get("name", "") != name:
+            raise bad_request("name in URL does not match name in Binding object")
         causes = validation.validate_create("Binding", obj)
         if causes:
             # Kubernetes passes these on without a class of their own.
             texts = [f"{cause.field}: {cause.message}" for cause in causes]
             raise unclassified(texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]")
         name = name or metadata.get("name", "")
+        if not name:
+            raise bad_request("Name parameter required.")
         node = obj["target"]["name"]
 
         def bound(pod: Object) -> Object:
@@ -169,7 +176,7 @@ class Subresources:
                 raise conflict("pods/binding", name, f"pod {name} is already assigned to node {quote(taken)}")
             if pod["spec"].get("schedulingGates"):
                 raise conflict("pods/binding", name, f"pod {name} has non-empty .spec.schedulingGates")
-            return with_node(pod, node, metadata.get("annotations") or {}, names.rfc3339(time.time()))
+            return with_node(_marked(pod, metadata), node, names.rfc3339(time.time()))
 
         if call.dry_run:
             current = self._find(KINDS["pods"], RequestInfo("", "", namespace=call.info.namespace, name=name))
@@ -181,7 +188,7 @@ class Subresources:
     async def _evict(self, call: Call) -> web.StreamResponse:
         """Delete a pod as `kubectl drain` asks for it; no disruption budgets are kept here that could forbid it."""
         obj, _ = await self._sent(call)
-        if obj["metadata"].get("name", call.info.name) != call.info.name:
+        if obj["metadata"].get("name", "") != call.info.name:
             raise bad_request("name in URL does not match name in Eviction object")
         options = checked_options(obj.get("deleteOptions") or {})
         if not call.dry_run and not options.dry_run:
@@ -196,6 +203,11 @@ class Subresources:
     async def _token(self, call: Call, account: Object) -> web.StreamResponse:
         """A token for a ServiceAccount (TokenRequest)."""
         obj, managed = await self._sent(call)
+        given = obj["metadata"].get("name", "")
+        if given not in ("", call.info.name):
+            why = f"Invalid value: {quote(given)}: must match the service account name if specified"
+            cause = Cause("FieldValueInvalid", why, "metadata.name")
+            raise invalid("TokenRequest.authentication.k8s.io", call.info.name, [cause])
         spec = obj.get("spec") or {}
         seconds = spec.get("expirationSeconds", TOKEN_SECONDS)
         causes = list(_expiry_causes(seconds))
@@ -205,7 +217,7 @@ class Subresources:
         now = time.time()
         audiences = spec.get("audiences") or [self._signer.issuer]
         token = self._signer.issue(account, audiences, seconds, bound=bound, now=now)
-        made = {**managed, "metadata": {**account_metadata(account), **managed["metadata"]}}
+        made = {**managed, "metadata": {**account_metadata(account, now), **managed["metadata"]}}
         made["spec"] = {**spec, "audiences": audiences, "expirationSeconds": seconds}
         made["status"] = {"token": token, "expirationTimestamp": names.rfc3339(int(now) + seconds)}
         return await answer_object(call, made, code=201)
@@ -214,9 +226,10 @@ class Subresources:
         if reference is None:
             return None
         kind, name = reference.get("kind", ""), reference.get("name", "")
-        served = BY_KIND.get(("", reference.get("apiVersion", ""), kind))
+        group, _, version = reference.get("apiVersion", "").rpartition("/")
+        served = BY_KIND.get((group, version or "v1", kind))
         if served is None or served.resource not in ("pods", "secrets", "nodes"):
-            raise bad_request(f"cannot bind token to object of type {reference.get('apiVersion', '')}, Kind={kind}")
+            raise bad_request(f"cannot bind token to object of type {group}/{version}, Kind={kind}")
         found = self._store.get(served.resource, call.info.namespace if served.namespaced else "", name)
         if found is None:
             raise not_found(served.resource, name)
@@ -227,25 +240,31 @@ class Subresources:
         return Bound(kind, name, uid)
 
 
-def with_node(pod: Object, node: str, annotations: Object, now: str) -> Object:
+def _marked(pod: Object, metadata: Object) -> Object:
+    """A pod with the labels and annotations that its Binding brings."""
+    made = dict(pod["metadata"])
+    for name in ("labels", "annotations"):
+        if metadata.get(name):
+            made[name] = {**(made.get(name) or {}), **metadata[name]}
+    return {**pod, "metadata": made}
+
+
+def with_node(pod: Object, node: str, now: str) -> Object:
     """A pod that has been assigned to a node, with the condition that says so."""
     status = pod.get("status") or {}
     scheduled = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": now}
     others = [one for one in status.get("conditions") or [] if one.get("type") != "PodScheduled"]
-    metadata = pod["metadata"]
-    if annotations:
-        metadata = {**metadata, "annotations": {**(metadata.get("annotations") or {}), **annotations}}
     return {
         **pod,
-        "metadata": metadata,
         "spec": {**pod["spec"], "nodeName": node},
         "status": {**status, "conditions": [*others, scheduled]},
     }
 
 
-def account_metadata(account: Object) -> Object:
-    """What the answer to a TokenRequest says of its account."""
-    return {key: account["metadata"][key] for key in ("name", "namespace")}
+def account_metadata(account: Object, now: float) -> Object:
+    """What the answer to a TokenRequest says of its account, and of itself."""
+    named = {key: account["metadata"][key] for key in ("name", "namespace")}
+    return {**named, "uid": names.new_uid(), "creationTimestamp": names.rfc3339(now)}
 
 
 def _expiry_causes(seconds: int) -> list[Cause]:
