@@ -72,6 +72,7 @@ def test_breaks_everything_but_the_words_that_say_how(tmp_path: Path) -> None:
             "steps.1: expect is about a command: this step runs none",
             id="an expectation of nothing",
         ),
+        pytest.param("expect: web", "until: web\n    exit: 0", "has no exit code of its own", id="until and exit"),
         pytest.param("pod/web condition=Ready", "pod/web", "is not of the form OBJECT CONDITION", id="half a wait"),
         pytest.param("replace: sleep", "replace: nap", "", id="nothing to break in a run that is not to be broken"),
         pytest.param(

@@ -109,6 +109,8 @@ class Step(Part):
         for field in ("until", "exit", "expect", "keep", "look"):
             if field in self.model_fields_set and not self.run:
                 raise ValueError(f"{field} is about a command: this step runs none")
+        if self.until and self.exit is not None:
+            raise ValueError("a command that is ended once it has said something (until) has no exit code of its own")
         for wait in self.wait:
             if len(wait.split(None, 1)) != 2:
                 raise ValueError(f"{wait!r} is not of the form OBJECT CONDITION (pod/web condition=Ready)")

@@ -12,9 +12,16 @@ from podrun.cli.experiments.model import Step
 from podrun.cli.experiments.narration import Narrator
 from podrun.cli.experiments.stage import Stage
 
+_KUBECTLS_OWN = 10.0
+"""Seconds beyond a wait's deadline, at which kubectl ends by itself, with a message that says more than ours."""
+
 
 class Refuted(Exception):
     """A step shows that the claim does not hold; the text says why."""
+
+
+class _Failed(Exception):
+    """A command failed, or was not done in time; the text says which."""
 
 
 class Player:
@@ -32,58 +39,67 @@ class Player:
         for number, step in enumerate(self._script.experiment.steps, 1):
             if self._step_by_step and number > 1:
                 self._narrator.wait_for_enter()
-            self._play(number, step)
+            try:
+                self._play(step)
+            except _Failed as failed:
+                if step.otherwise:
+                    self._narrator.unmet(str(failed))
+                    raise Refuted(filled(step.otherwise, self._kept)) from None
+                what = f"{self._script.name}: step {number} could not be carried out: {failed}"
+                raise CommandError(what, code=FAILED) from None
 
-    def _play(self, number: int, step: Step) -> None:
+    def _play(self, step: Step) -> None:
+        narrator = self._narrator
         if step.say:
-            self._narrator.say(filled(step.say, self._kept))
+            narrator.say(filled(step.say, self._kept))
         for name in step.apply:
-            self._narrator.manifest(self._script.manifests[name].text)
-            self._carry_out(number, step, f"kubectl apply -f {shlex.quote(name)}.yaml")
+            narrator.manifest(self._script.manifests[name].text)
+            self._succeed(f"kubectl apply -f {shlex.quote(name)}.yaml", step.within)
         for wait in step.wait:
             which, what = wait.split(None, 1)
             command = f"kubectl wait {which} --for={shlex.quote(what)} --timeout={step.within:g}s"
-            self._carry_out(number, step, command, timed=True)
+            self._succeed(command, step.within + _KUBECTLS_OWN, timed=True)
         if step.run:
-            self._judge(step, self._carry_out(number, step, step.run))
+            self._run(step)
 
-    def _carry_out(self, number: int, step: Step, command: str, *, timed: bool = False) -> shell.Result:
-        """Show and run a command. Raises Refuted or CommandError where it fails in a way that is not expected."""
-        narrator = self._narrator
-        narrator.command(filled(command, self._kept))
-        own = command == step.run
-        until = filled(step.until, self._kept) if own else ""
-        # kubectl has its own deadline, whose message says more than ours
-        seconds = step.within if own else step.within + 10
-        environment = {**self._stage.environment, **self._kept}
-        result = shell.run(command, environment, self._stage.directory, seconds, until)
-        narrator.printed(result.printed, result.seconds if timed or until else None)
-        expected = (step.exit or 0) if own else 0
-        if own and step.exit is not None and result.in_time:
-            otherwise = step.otherwise or f"the command ended with exit code {result.code}, not {expected}"
-            self._say_whether(result.code == expected, f"it ends with exit code {expected}", otherwise)
-        elif not result.in_time or result.code != expected:
-            why = "it took too long" if not result.in_time else f"it ended with exit code {result.code}"
-            if until and not result.in_time:
-                why = f"it has not said “{until}” in {step.within:g} s"
-            if step.otherwise:
-                narrator.unmet(why)
-                raise Refuted(filled(step.otherwise, self._kept))
-            raise CommandError(f"{self._script.name}: step {number} could not be carried out: {why}", code=FAILED)
-        return result
-
-    def _judge(self, step: Step, result: shell.Result) -> None:
+    def _run(self, step: Step) -> None:
+        """The step's own command, and what is expected of it."""
+        if step.exit is None:
+            result = self._succeed(step.run, step.within, until=filled(step.until, self._kept), timed=bool(step.until))
+        else:
+            result = self._carry_out(step.run, step.within)
+            otherwise = f"the command ended with exit code {result.code}, not {step.exit}"
+            self._say_whether(result.code == step.exit, f"it ends with exit code {step.exit}", step, otherwise)
         if step.look:
             self._narrator.look(filled(step.look, self._kept))
         if step.expect is not None:
             for so, what in verdicts(step.expect, result.printed, self._kept):
-                self._say_whether(so, what, step.otherwise)
+                self._say_whether(so, what, step, f"what was printed is not as said ({what})")
         if step.keep:
             self._kept[step.keep] = result.printed.strip()
 
-    def _say_whether(self, so: bool, what: str, otherwise: str = "") -> None:
+    def _succeed(self, command: str, seconds: float, until: str = "", *, timed: bool = False) -> shell.Result:
+        """Run a command that has to succeed. Raises _Failed."""
+        result = self._carry_out(command, seconds, until, timed=timed)
+        if result.code != 0:
+            raise _Failed(f"it ended with exit code {result.code}")
+        return result
+
+    def _carry_out(self, command: str, seconds: float, until: str = "", *, timed: bool = False) -> shell.Result:
+        """Show a command, run it, and show what it printed. Raises _Failed where it is not done in time."""
+        self._narrator.command(filled(command, self._kept))
+        environment = {**self._stage.environment, **self._kept}
+        result = shell.run(command, environment, self._stage.directory, seconds, until)
+        self._narrator.printed(result.printed, result.seconds if timed else None)
+        if not result.in_time:
+            raise _Failed(
+                f"it has not said “{until}” in {seconds:g} s" if until else f"it took more than {seconds:g} s"
+            )
+        return result
+
+    def _say_whether(self, so: bool, what: str, step: Step, why: str) -> None:
         if so:
             self._narrator.met(what)
             return
         self._narrator.unmet(what)
-        raise Refuted(filled(otherwise, self._kept) or f"what was printed is not as said ({what})")
+        raise Refuted(filled(step.otherwise, self._kept) or why)
