@@ -52,8 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _list(arguments: argparse.Namespace) -> int:
     rows = [("NAMESPACE", "NAME", "UID", "")]
-    for pod in look_at_all(arguments, "timelines")["pods"]:
-        rows.append((pod["namespace"], pod["name"], pod["uid"], "gone" if pod["ended"] else ""))
+    pods = look_at_all(arguments, "timelines")["pods"]
+    rows += [(pod["namespace"], pod["name"], pod["uid"], "gone" if pod["ended"] else "") for pod in pods]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     for row in rows:
         print("   ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
