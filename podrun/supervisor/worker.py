@@ -23,6 +23,7 @@ from podrun.lifecycle import termination
 from podrun.lifecycle.observed import Backoff, ContainerSeen, ContainerState, Node, Observed, StartFailure
 from podrun.lifecycle.phase import TERMINAL
 from podrun.lifecycle.probes import Role
+from podrun.lifecycle.restart import RESTARTING_ALL
 from podrun.lifecycle.status import Ending
 from podrun.runtime.errors import NotFound, RuntimeFailure
 from podrun.runtime.model import State
@@ -70,7 +71,7 @@ class PodWorker:
         self._asked = _asked(obj)
         self.stage = Stage.SYNCING
         self.status: Mapping[str, Any] = obj.get("status") or {}
-        self.failures: dict[str, StartFailure] = {}
+        self.failures = _told_failures(self.status) if adopted else {}
         self.remembered = services.memory.load(self.pod.uid)
         self.publisher = Publisher(services.store, self.pod.uid, *self.pod.key, services.clock, self.wake)
         self.probes = PodProbes(services, self.remembered, self.wake, adopted=adopted)
@@ -447,6 +448,16 @@ class PodWorker:
             await services.runtime.remove_sandbox(sandbox.id)
         await asyncio.to_thread(starting.remove_logs, configs.log_directory(self.pod, services.options))
         services.pulls.forget(self.pod)
+
+
+def _told_failures(status: Mapping[str, Any]) -> dict[str, StartFailure]:
+    """Why containers could not be started, as the podrund before this one has published it."""
+    found = {}
+    for name, made in statuses.by_name(status).items():
+        waiting = made.get("state", {}).get("waiting", {})
+        if waiting.get("reason") not in (None, "ContainerCreating", "PodInitializing", RESTARTING_ALL):
+            found[name] = StartFailure(waiting["reason"], waiting.get("message", ""))
+    return found
 
 
 def _asked(obj: Object) -> tuple[Object, Object]:

@@ -552,3 +552,14 @@ async def test_a_terminal_phase_that_somebody_wrote_ends_the_pod(house: House) -
     assert (status["phase"], status["reason"], status["message"]) == ("Failed", "Mine", "enough")
     assert ("stop", "a") in house.runtime.done
     assert "terminated" in status["containerStatuses"][0]["state"]
+
+
+async def test_why_a_container_waits_is_still_told_when_podrund_is_restarted(house: House) -> None:
+    await house.create({"containers": [{"name": "a", "image": "nope"}]})
+    await asyncio.sleep(1)
+    before = house.states("a")
+    await house.supervisor.stop()
+    house.supervisor = house.make()
+    await house.supervisor.start()
+    await asyncio.sleep(5)
+    assert "waiting ContainerCreating 0" not in house.states("a")[len(before) :]
