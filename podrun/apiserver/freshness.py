@@ -17,8 +17,8 @@ from podrun.store.store import Store
 PATIENCE = 3.0
 """Seconds that a version is waited for (cacher's blockTimeout)."""
 _OUT_OF_TIME = (
-    b'{"metadata":{},"status":"Failure","message":"Timeout: request did not complete within the allotted timeout",'
-    b'"reason":"Timeout","details":{},"code":504}'
+    '{"metadata":{},"status":"Failure","message":"Timeout: request did not complete within the allotted timeout",'
+    '"reason":"Timeout","details":{},"code":504}'
 )
 
 
@@ -51,10 +51,7 @@ async def await_version(store: Store, call: Call, wanted: int, *, at_once: bool 
             return
         if allotted < PATIENCE:
             # The filter that watches the time knows nothing of kinds: its Status is bare, and plain text.
-            raise web.HTTPGatewayTimeout(
-                body=_OUT_OF_TIME,
-                headers={"Content-Type": "text/plain; charset=utf-8", "Cache-Control": "no-cache, private"},
-            ) from None
+            raise web.HTTPGatewayTimeout(text=_OUT_OF_TIME, headers={"Cache-Control": "no-cache, private"}) from None
         raise too_large(wanted, store.resource_version) from None
     finally:
         end()

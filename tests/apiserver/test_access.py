@@ -73,7 +73,8 @@ async def test_a_service_account_may_what_is_granted(client: Client, stranger: C
         "spec": {"resourceAttributes": {"namespace": "default", "verb": "list", "resource": "pods"}},
     }
     path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-    assert (await stranger.make(path, question))["status"] == {"allowed": True}
+    why = 'RBAC: allowed by RoleBinding "b/default" of Role "r" to ServiceAccount "default/default"'
+    assert (await stranger.make(path, question))["status"] == {"allowed": True, "reason": why}
     question["spec"]["resourceAttributes"]["verb"] = "delete"  # type: ignore[index]
     assert (await stranger.make(path, question))["status"] == {"allowed": False}
 
