@@ -88,8 +88,9 @@ def _run(script: Script, arguments: argparse.Namespace, narrator: Narrator) -> i
     from podrun.cli.experiments.player import Player, Refuted
     from podrun.cli.experiments.stage import stage
 
-    _check_machine(script, arguments.root)
     client = Client(api_socket(arguments.root))
+    client.get("/version")  # whether somebody answers at all
+    _check_machine(script, arguments.root)
     narrator.opening(script)
     if arguments.broken:
         narrator.breaking(script)
@@ -120,4 +121,4 @@ def _check_machine(script: Script, root: str) -> None:
     lacking = [name for name in experiment.images if store.get(name) is None]
     if lacking:
         hint = "podrun images build images, in a clone of podrun, makes them"
-        raise CommandError(f"{script.name} needs the image {', '.join(lacking)}", hint, MACHINE_LACKS)
+        raise CommandError(f"{script.name} needs what is not here: image {', '.join(lacking)}", hint, MACHINE_LACKS)

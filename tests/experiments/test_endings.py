@@ -107,6 +107,10 @@ def test_says_what_the_machine_lacks(experimenting: Podrun, tmp_path: Path) -> N
     steps = "  - say: Hello.\n"
     lacking = run(experimenting, "run", experiment(tmp_path, steps, "images: [unheard/of:1]\n"))
     assert lacking.returncode == 5
-    assert "mine needs the image unheard/of:1" in lacking.stderr
+    assert "mine needs what is not here: image unheard/of:1" in lacking.stderr
     old = run(experimenting, "run", experiment(tmp_path, steps, 'kernel: "99.0"\n'))
     assert (old.returncode, old.stderr) == (5, "podrun: mine needs Linux 99.0 or later\n")
+    alone = run(experimenting, "--root", tmp_path / "nobody", "run", "dns")
+    assert alone.returncode == 3
+    assert "podrun's daemon does not answer" in alone.stderr
+    assert not (tmp_path / "nobody").exists()
