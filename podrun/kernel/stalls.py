@@ -11,9 +11,10 @@ _TRIGGER = b"some 200000 2000000\0"
 
 
 class Stalls:
-    """A trigger. Its descriptor is readable once for each time it happens, after which `taken` makes it ready anew.
+    """A trigger. Its descriptor is readable once for each time it happens; `drain` makes it ready for the next.
 
-    The kernel tells of it as urgent data, which event loops do not ask for: hence an epoll of its own inside.
+    The kernel tells of it as urgent data, which event loops do not ask for: hence an epoll of its own inside. It tells
+    whoever asks first, and nobody twice: who found the descriptor readable has been told.
     """
 
     def __init__(self, path: str = MEMORY) -> None:
@@ -31,9 +32,9 @@ class Stalls:
         """To be waited for."""
         return self._poller.fileno()
 
-    def taken(self) -> bool:
-        """Whether it has happened since it was asked last."""
-        return bool(self._poller.poll(0))
+    def drain(self) -> None:
+        """Be readable no more until it happens again."""
+        self._poller.poll(0)
 
     def close(self) -> None:
         """Be told no more."""

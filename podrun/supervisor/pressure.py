@@ -79,8 +79,9 @@ class PressureWatch:
                 await self._task
 
     def _stalled(self) -> None:
-        if self._stalls is not None and self._stalls.taken():
-            self.tick()
+        if self._stalls is not None:
+            self._stalls.drain()
+        self.tick()
 
     def tick(self) -> None:
         """It is time to look, if there is anything that could be done or that may be over."""
