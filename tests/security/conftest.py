@@ -20,6 +20,13 @@ from tests.security import image
 WAIT = "import signal; signal.signal(15, lambda *_: exit()); [signal.pause() for _ in iter(int, 1)]"
 """A first process that lives until TERM."""
 _KEY = 0x706F6472
+_KERNEL = tuple(map(int, os.uname().release.split(".")[:2]))
+OWN_USERS = pytest.mark.skipif(_KERNEL < (6, 3), reason="tmpfs cannot be idmapped before Linux 6.3")
+USERS = (
+    pytest.param({}, id="default"),
+    pytest.param({"hostUsers": False}, id="users of its own", marks=OWN_USERS),
+)
+"""Further fields of a pod's spec."""
 
 
 def attacker(name: str = "a", script: str = WAIT, **fields: Any) -> Object:

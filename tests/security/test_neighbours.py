@@ -12,7 +12,7 @@ import pytest
 
 from tests.pods.living import Object, Pods, running, shell
 from tests.security import image
-from tests.security.conftest import Host, attacker, waiting
+from tests.security.conftest import OWN_USERS, USERS, Host, attacker, waiting
 
 LISTENS = """
 import socket
@@ -123,7 +123,7 @@ print(json.dumps(found))
 """
 
 
-@pytest.mark.parametrize("users", [{}, {"hostUsers": False}], ids=["default", "users of its own"])
+@pytest.mark.parametrize("users", USERS)
 def test_pause_shows_nothing_where_processes_are_shared(attackers: Pods, host: Host, users: Object) -> None:
     """proc(5): what a container can do to the first process of its pod, and through it to the host."""
     name = f"shared{len(users)}"
@@ -198,6 +198,7 @@ def test_a_setuid_program_of_a_pod_is_out_of_reach_on_the_host(attackers: Pods) 
         assert any(parent.stat().st_mode & 0o005 == 0 for parent in within), f"others reach {path}"
 
 
+@OWN_USERS
 def test_what_a_pod_with_users_of_its_own_writes_belongs_to_nobody(attackers: Pods) -> None:
     """user_namespaces(7): its root's files on a volume are those of a user that exists nowhere else."""
     mounts = [{"name": "v", "mountPath": "/v"}]

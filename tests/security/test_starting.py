@@ -13,7 +13,7 @@ import pytest
 from tests.images.archives import directory, symlink
 from tests.pods.living import Object, Pods, container_status, pod, shell, state
 from tests.security import image
-from tests.security.conftest import WAIT, Host, attacker, waiting
+from tests.security.conftest import USERS, WAIT, Host, attacker, waiting
 
 EXECUTES_ITSELF = b"""#!/proc/self/exe
 import os
@@ -66,7 +66,7 @@ def images_that_attack(attackers: Pods, tmp_path_factory: pytest.TempPathFactory
     attackers.podrun.delete_pods()
 
 
-@pytest.mark.parametrize("users", [{}, {"hostUsers": False}], ids=["default", "users of its own"])
+@pytest.mark.parametrize("users", USERS)
 def test_a_script_that_is_interpreted_by_who_executes_it(attackers: Pods, users: Object) -> None:
     """CVE-2019-5736: what executes the first process, and what executes `kubectl exec`."""
     name = f"self{len(users)}"
