@@ -9,16 +9,18 @@ from tests.torture.play import once
 from tests.torture.row import Row
 
 ROUNDS = {
-    "podrund-killed": 3,
-    "spawner-killed": 3,
-    "both-killed": 2,
-    "pause-killed": 4,
-    "init-killed": 3,
-    "random-pods": 3,
-    "restarts": 1,
+    "podrund-killed": 2,
+    "spawner-killed": 2,
+    "both-killed": 1,
+    "pause-killed": 3,
+    "init-killed": 2,
+    "random-pods": 2,
 }
+"""A hundred pods that restart (`restarts`) are for the long form only."""
 
 
-@pytest.mark.parametrize("row", [*killed.ROWS, *crowds.ROWS], ids=lambda row: row.name)
+@pytest.mark.parametrize(
+    "row", [row for row in (*killed.ROWS, *crowds.ROWS) if row.name in ROUNDS], ids=lambda row: row.name
+)
 def test_holds(row: Row) -> None:
     once(row, "short", ROUNDS[row.name])

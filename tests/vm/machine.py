@@ -132,15 +132,18 @@ def _build(suite: str) -> Disk:
     return Disk(directory / "kernel", directory / "root.ext4")
 
 
-def run(disk: Disk, job: str, *, seconds: int = 600, memory_mib: int = 2048) -> Outcome:
-    """Boot a snapshot of the disk, execute the job (a bash script, in /srv/podrun, as root), power off."""
+def run(disk: Disk, job: str, *, seconds: int = 600, memory_mib: int = 2048, reboots: bool = False) -> Outcome:
+    """Boot a snapshot of the disk, execute the job (a bash script, in /srv/podrun, as root), power off.
+
+    With `reboots` a reset of the guest is one, and the job is executed at each boot; else it is the guest's end.
+    """
     with tempfile.TemporaryDirectory(prefix="podrun-vm-") as scratch:
         directory = Path(scratch)
         script = directory / "job"
         script.write_text(textwrap.dedent(job))
         command = [
             "qemu-system-x86_64", "-machine", "q35", *accelerator(disk.kernel), "-m", str(memory_mib), "-smp", "2",
-            "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
+            "-nodefaults", "-no-user-config", *(() if reboots else ("-no-reboot",)), "-display", "none",
             "-kernel", str(disk.kernel), "-append", "root=/dev/nvme0n1 rw console=ttyS0 panic=-1 net.ifnames=0",
             "-drive", f"file={disk.image},if=none,id=root,format=raw,snapshot=on,cache=unsafe",
             "-device", "nvme,drive=root,serial=root",

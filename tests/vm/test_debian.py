@@ -27,3 +27,12 @@ def test_quickstart_seeds_and_restarts_on_debian_12(bookworm: machine.Disk) -> N
     """
     outcome = machine.run(bookworm, job, seconds=SECONDS)
     assert outcome.status == 0, outcome.explain()
+
+
+@pytest.mark.vm
+@pytest.mark.slow
+def test_what_was_acknowledged_outlives_a_power_cut_and_pods_run_again(bookworm: machine.Disk) -> None:
+    outcome = machine.run(bookworm, ".venv/bin/python tests/vm/guest/reboot.py", seconds=SECONDS, reboots=True)
+    assert outcome.status == 0, outcome.explain()
+    assert "boot 1: " in outcome.output
+    assert "boot 2: " in outcome.output
