@@ -11,12 +11,21 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from podrun.api import gotext
 from podrun.api.jsontext import Decimal
 
 Object = dict[str, Any]
 Container = dict[str, Any] | list[Any]
 
 _MISSING = object()
+MOST_COPIED = 3 << 20
+"""Bytes of JSON that all copies of one patch may make: a few dozen operations could else double an object each.
+
+apiserver sets jsonpatch.AccumulatedCopySizeLimit to the size of a body.
+"""
+_COPIED = "copied"
+"""Where the document's holder counts them; the document is at ""."""
+_LONGEST_INDEX = 20
 _INDEX = re.compile(r"[-+]?\d+", re.ASCII)
 
 
@@ -26,7 +35,7 @@ class PatchFails(ValueError):
 
 def apply(document: Any, operations: list[Object]) -> Any:
     """`document` changed by the operations, in order; raises PatchFails. `document` itself stays as it is."""
-    root = {"": copy.deepcopy(document)}
+    root = {"": copy.deepcopy(document), _COPIED: 0}
     for operation in operations:
         verb = _VERBS.get(operation.get("op") or "")
         if verb is None:
@@ -49,16 +58,18 @@ def _parent(root: Object, pointer: Any, *, whole: bool = False) -> tuple[Contain
     place: Any = root[""]
     *above, last = (part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:])
     for part in above:
-        place = _get(place, part)
-        if not isinstance(place, (dict, list)):
-            raise PatchFails(f"missing path {pointer}")
+        place = _get(_container(place, pointer), part)
+    return _container(place, pointer), last
+
+
+def _container(place: Any, pointer: str) -> Container:
     if not isinstance(place, (dict, list)):
         raise PatchFails(f"missing path {pointer}")
-    return place, last
+    return place
 
 
 def _index(items: list[Any], key: str, end: int) -> int:
-    if not _INDEX.fullmatch(key):
+    if not _INDEX.fullmatch(key) or len(key) > _LONGEST_INDEX:
         raise PatchFails(f"invalid index {key!r}")
     index = int(key)
     if not -end <= index < end:
@@ -118,6 +129,9 @@ def _move(root: Object, operation: Object) -> None:
 
 def _copy(root: Object, operation: Object) -> None:
     value = _get(*_parent(root, operation.get("from")))
+    root[_COPIED] += 0 if value is _MISSING else len(gotext.compact_json(value))
+    if root[_COPIED] > MOST_COPIED:
+        raise PatchFails("too much is copied")
     _insert(*_parent(root, operation.get("path")), None if value is _MISSING else copy.deepcopy(value))
 
 

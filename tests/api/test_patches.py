@@ -285,6 +285,25 @@ def test_a_json_patch_that_fails(operation: dict[str, Any]) -> None:
         jsonpatch.apply({"a": 1, "b": [1, 2]}, [operation])
 
 
+def test_copies_that_double_an_object_each_time_are_refused_soon() -> None:
+    operations = [{"op": "copy", "from": "/a", "path": f"/a/x{n}"} for n in range(60)]
+    with pytest.raises(jsonpatch.PatchFails, match="too much is copied"):
+        jsonpatch.apply({"a": {"b": "c"}}, operations)
+
+
+@pytest.mark.parametrize(
+    "operations",
+    [
+        [{"op": "replace", "path": "", "value": 7}, {"op": "add", "path": "/a/b", "value": 1}],
+        [{"op": "add", "path": f"/b/{'9' * 5000}", "value": 1}],
+    ],
+    ids=["a document that is a number", "an index of five thousand digits"],
+)
+def test_a_path_that_leads_nowhere_is_refused(operations: list[dict[str, Any]]) -> None:
+    with pytest.raises(jsonpatch.PatchFails):
+        jsonpatch.apply({"a": 1, "b": [1, 2]}, operations)
+
+
 def test_too_many_operations_are_too_large() -> None:
     body = json.dumps([{"op": "test", "path": "/kind", "value": "Pod"}] * 10_001)
     code, message = patch_refusal(body, JSON_PATCH)
