@@ -66,6 +66,7 @@ def _box_lines(container: Container) -> Lines:
         lines.append(f"restarted {container.restarts} times" if container.restarts > 1 else "restarted once")
     lines += _tree(container)
     lines.append(_root(container))
+    lines.append(_mounts(container))
     lines.append(_powers(container))
     lines += _use(container)
     return [*lines, *(f"own {kind}:[{container.namespaces[kind]}]" for kind in _OWN if kind in container.namespaces)]
@@ -96,6 +97,12 @@ def _root(container: Container) -> str:
     return f"root: {layers}, {changed}"
 
 
+def _mounts(container: Container) -> str:
+    volumes = sum(1 for mount in container.mounts if mount.volume)
+    own = f", {volumes} of them volumes" if volumes else ""
+    return f"{len(container.mounts)} mounts{own}"
+
+
 def _powers(container: Container) -> str:
     """How far the first process may go."""
     count = len(container.capabilities)
@@ -110,7 +117,8 @@ def _use(container: Container) -> Lines:
     memory += f" of {size(container.memory_limit)}" if container.memory_limit else ""
     cpu = f"cpu {container.cpu_usec / 1e6:.2f} s"
     cpu += f", at most {container.cpu_limit}m" if container.cpu_limit else ""
-    return [f"{memory}, {cpu}"]
+    pids = f", at most {container.pids_limit} processes" if container.pids_limit else ""
+    return [f"{memory}, {cpu}{pids}"]
 
 
 def size(count: int) -> str:
