@@ -36,6 +36,7 @@ from podrun.apiserver.tokens import Bound, TokenSigner
 from podrun.cgroups import hierarchy, scope
 from podrun.cgroups.bpf import DevicePrograms
 from podrun.cgroups.tree import PodGroups
+from podrun.controllers.cluster_roles import RoleAggregation
 from podrun.controllers.cluster_services import ClusterServices, api_service, dns_service
 from podrun.controllers.endpoints import EndpointsController
 from podrun.controllers.gc import GarbageCollector
@@ -291,6 +292,7 @@ class _Daemon:
             GarbageCollector(store),
             ClusterServices(store, own),
             EndpointsController(store, slices),
+            RoleAggregation(store),
         ):
             await controller.start()
             stack.push_async_callback(controller.stop)

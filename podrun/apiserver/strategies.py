@@ -225,6 +225,14 @@ def _update_slice(new: Object, old: Object) -> Object:
     return changed
 
 
+def _create_slice(obj: Object) -> Object:
+    """What beta clients said of topology is not taken over into new slices."""
+    endpoints = [
+        {key: value for key, value in one.items() if key != "deprecatedTopology"} for one in obj.get("endpoints") or []
+    ]
+    return _first_generation({**obj, "endpoints": endpoints} if endpoints else obj)
+
+
 def _first_generation(obj: Object) -> Object:
     return _metadata(obj, generation=1)
 
@@ -255,7 +263,7 @@ STRATEGIES: Mapping[str, Strategy] = {
         _create_service, _update_service, {"status": _status_update}, create_on_update=True, returns_deleted=True
     ),
     "endpoints": Strategy(create_on_update=True),
-    "endpointslices.discovery.k8s.io": Strategy(_first_generation, _update_slice),
+    "endpointslices.discovery.k8s.io": Strategy(_create_slice, _update_slice),
     "events": Strategy(create_on_update=True),
     "leases.coordination.k8s.io": Strategy(create_on_update=True, unconditional_update=False),
     "runtimeclasses.node.k8s.io": Strategy(create_on_update=True, unconditional_update=False),

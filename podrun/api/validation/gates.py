@@ -12,6 +12,8 @@ from podrun.api.validation.read import Object, items, mapping, optional_mapping
 
 DISABLED_OF_SPECS = ("schedulingGroup", "workloadRef")
 """GenericWorkload."""
+DISABLED_OF_LEASES = ("strategy", "preferredHolder")
+"""CoordinatedLeaderElection."""
 DISABLED_SOURCES = ("clusterTrustBundle", "podCertificate")
 """Of projected volumes: ClusterTrustBundleProjection and PodCertificateRequest."""
 CONTAINER_LISTS = ("initContainers", "containers", "ephemeralContainers")
@@ -20,7 +22,7 @@ CONTAINER_LISTS = ("initContainers", "containers", "ephemeralContainers")
 def without_disabled_fields(kind: str, obj: Object) -> Object:
     """`obj` without the fields that 1.36 ignores; the same object where there are none.
 
-    Only Pods and PodTemplates have such fields.
+    Only Pods, PodTemplates and Leases have such fields.
     """
     if kind == "Pod":
         spec = mapping(obj, "spec")
@@ -30,6 +32,9 @@ def without_disabled_fields(kind: str, obj: Object) -> Object:
         template = mapping(obj, "template")
         kept = without_disabled_fields("Pod", template)
         return obj if kept is template else obj | {"template": kept}
+    if kind == "Lease" and any(name in mapping(obj, "spec") for name in DISABLED_OF_LEASES):
+        kept = {name: value for name, value in mapping(obj, "spec").items() if name not in DISABLED_OF_LEASES}
+        return obj | {"spec": kept}
     return obj
 
 

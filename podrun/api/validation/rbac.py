@@ -41,7 +41,10 @@ def cluster_role(obj: Object) -> Causes:
     if not selectors:
         yield required(SELECTORS, "at least one clusterRoleSelector required if aggregationRule is non-nil")
     for position, selector in enumerate(selectors):
-        yield from label_selector(selector, SELECTORS.at(position))
+        mistakes = list(label_selector(selector, SELECTORS.at(position)))
+        if mistakes:
+            yield invalid(SELECTORS.at(position), None, "invalid label selector.")
+        yield from mistakes
 
 
 def cluster_role_update(new: Object, old: Object) -> Causes:
