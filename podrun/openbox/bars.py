@@ -127,7 +127,7 @@ def _part(steps: list[Object], width: int, color: bool) -> Iterator[str]:
     begin = steps[0]["at"]
     length = max(max(step["at"] + step["took"] for step in steps) - begin, 1)
     bar_width = max(min(width // 4, 40), 16)
-    lane_width = min(max(len(step["lane"]) for step in steps), 24)
+    lane_width = min(max(len(_who(step)) for step in steps), 24)
     yield f"{'AT':>11} {'TOOK':>9}  {_ruler(length, bar_width)}  {'WHO':<{lane_width}}  WHAT"
     for step in steps:
         bar = _bar(step["at"] - begin, step["took"], length, bar_width)
@@ -136,8 +136,12 @@ def _part(steps: list[Object], width: int, color: bool) -> Iterator[str]:
         took = _time(step["took"]) if step["took"] else ""
         what = f"{step['name']}: {step['detail']}" if step["detail"] else step["name"]
         room = width - 11 - 1 - 9 - 2 - bar_width - 2 - lane_width - 2
-        lane = step["lane"].removeprefix("container ")[:lane_width]
-        yield f"{_time(step['at']):>11} {took:>9}  {bar}  {lane:<{lane_width}}  {_cut(what, max(room, 16))}".rstrip()
+        who = f"{_who(step)[:lane_width]:<{lane_width}}"
+        yield f"{_time(step['at']):>11} {took:>9}  {bar}  {who}  {_cut(what, max(room, 16))}".rstrip()
+
+
+def _who(step: Object) -> str:
+    return str(step["lane"]).removeprefix("container ")
 
 
 def _ruler(length: int, width: int) -> str:
