@@ -18,7 +18,7 @@ PICTURES = PROJECT / "examples/pictures"
 PODS = (PICTURES / "shop.yaml", PROJECT / "examples/bookstore/raw-manifests/02-catalog-pod-sidecar.yaml")
 SETTLED = 9000
 """Milliseconds after which lists have their heights and the news have something to tell."""
-COLOURS = 128
+COLOURS = 256
 
 VIEWS: dict[str, tuple[str, int, int]] = {
     "pods": ("", 1280, 420),
