@@ -57,6 +57,7 @@ POD: dict[str, Any] = {
                 "volumeMounts": [
                     {"name": "words", "mountPath": "/etc/words", "readOnly": True},
                     {"name": "shelf", "mountPath": "/s", "readOnly": True},
+                    {"name": "shelf", "mountPath": "/below", "subPath": "deep/er"},
                 ],
             }
         ],

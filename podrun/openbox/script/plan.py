@@ -11,7 +11,7 @@ from podrun.api.quantity import Quantity
 from podrun.cgroups.hierarchy import Hierarchies
 from podrun.cgroups.limits import v1_writes, v2_writes
 from podrun.openbox.script.pod import ContainerPlan, Kind, PodPlan, Volume
-from podrun.openbox.script.steps import SKELETON, Untranslatable
+from podrun.openbox.script.steps import SKELETON, Source, Untranslatable
 from podrun.openbox.script.words import IMAGES, WORK, image_directory
 from podrun.runtime import container_plan, podfiles
 from podrun.runtime.container_plan import Place
@@ -96,19 +96,20 @@ def _container(
     opened = [
         container_plan.Volume(mount, Passed(_FIRST_VOLUME + number)) for number, mount in enumerate(config.mounts)
     ]
-    sources = {int(_HOST_SHM): ("/dev/shm", "the machine's own shared memory")}
+    sources = {int(_HOST_SHM): Source("/dev/shm", "the machine's own shared memory")}
     for volume in opened:
         sources[int(volume.tree)] = _source(volume.mount.volume, volume.mount.sub_path, volumes)
     request = container_plan.container_request(attempt.id, config, sandbox, identity, env, place, opened)
     return ContainerPlan(config.name, kind, config.image, request, sources, _limits(config))
 
 
-def _source(name: str, sub_path: str, volumes: dict[str, Volume]) -> tuple[str, str]:
+def _source(name: str, sub_path: str, volumes: dict[str, Volume]) -> Source:
     volume = volumes.get(name)
     if volume is None:
         raise Untranslatable(f"the volume {name} is not the pod's own")
-    below = f"/{sub_path}" if sub_path else ""
-    return f"{volume.path}{below}", f"volume {name}{f', of it {sub_path}' if sub_path else ''}"
+    if not sub_path:
+        return Source(volume.path, f"volume {name}")
+    return Source(f"{volume.path}/{sub_path}", f"{sub_path} of volume {name}", made=True)
 
 
 def _limits(config: ContainerConfig) -> tuple[tuple[str, str], ...]:
@@ -133,7 +134,8 @@ def _volume(volume: Object, attempts: Any) -> Volume:
         case "hostPath":
             return Volume(name, kind, source["path"])
         case "image":
-            return Volume(name, kind, f"{IMAGES}/{image_directory(source.get('reference', ''))}")
+            reference = source.get("reference", "")
+            return Volume(name, kind, f"{IMAGES}/{image_directory(reference)}", note=reference)
         case "configMap" | "downwardAPI":
             return Volume(name, kind, path, tuple(_files(name, attempts)))
         case "secret" | "projected":

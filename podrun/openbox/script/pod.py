@@ -82,7 +82,9 @@ def script(pod: PodPlan) -> str:
 
 def _head(pod: PodPlan) -> list[str]:
     config = pod.config
-    images = sorted({container.image for container in pod.containers})
+    images = sorted(
+        {container.image for container in pod.containers} | {v.note for v in pod.volumes if v.kind == "image"}
+    )
     exports = [f"#     podrun images export {image} images/{image_directory(image)}" for image in images]
     return [
         "#!/bin/sh",

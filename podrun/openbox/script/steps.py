@@ -7,6 +7,7 @@ made by unshare, which then run the rest; the last word is chroot's.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from podrun.kernel.flags import MountAttr, MountFlags
@@ -54,8 +55,17 @@ class Untranslatable(Exception):
     """A step for which there is no command; the text says what it belongs to."""
 
 
-Sources = Mapping[int, tuple[str, str]]
-"""Of passed descriptors: what they are open on (a path for the script), and a comment."""
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a passed descriptor is open on: a path for the script; a missing one is a directory that is to be made."""
+
+    path: str
+    about: str
+    made: bool = False
+
+
+Sources = Mapping[int, Source]
+"""By the descriptors' numbers."""
 
 
 def commands(steps: Iterable[Step], sources: Sources) -> list[str]:
@@ -109,9 +119,10 @@ def _symlink(step: Symlink, sources: Sources) -> list[str]:
 
 
 def _bind(step: Bind, sources: Sources) -> list[str]:
-    path, about = sources[step.source] if step.source is not None else (step.path, "")
-    lines = ["", *([f"# {about}"] if about else [])]
-    lines += [f"bind {word(path)} {at(step.target)}"]
+    source = sources[step.source] if step.source is not None else Source(step.path, "")
+    lines = ["", *([f"# {source.about}"] if source.about else [])]
+    lines += [f"[ -e {word(source.path)} ] || mkdir -p {word(source.path)}"] if source.made else []
+    lines += [f"bind {word(source.path)} {at(step.target)}"]
     if MountAttr.RDONLY in step.set:
         lines.append(f"mount -o remount,bind,ro {at(step.target)}")
     if MountFlags.SHARED in step.propagation or MountFlags.SLAVE in step.propagation:
