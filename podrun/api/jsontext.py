@@ -39,6 +39,10 @@ class Decimal(float):
         return number
 
 
+LONGEST_INTEGER = 400
+"""Characters of a whole number that is read as one."""
+
+
 def read(body: bytes) -> Any:
     """The value of a JSON text; raises SyntaxMistake. Invalid UTF-8 is replaced, as Go does."""
     text = body.decode("utf-8", "replace")
@@ -223,7 +227,8 @@ class _Scanner:
                 self.at += 1
             self.digits("in exponent of numeric literal")
         text = self.text[start : self.at]
-        return int(text) if whole else Decimal.of(text)
+        # No field holds an integer of so many digits, and Python refuses to make one of thousands.
+        return int(text) if whole and len(text) <= LONGEST_INTEGER else Decimal.of(text)
 
     def digits(self, context: str) -> None:
         if not ("0" <= self.peek() <= "9"):
