@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 from typing import Any
@@ -195,6 +196,7 @@ class TestEnter:
         assert _refused(podrun, "enter", "x", "--ns", "nets").startswith("nets is no kind of namespace")
 
 
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 def test_trace_shows_the_calls_of_a_container(podrun: Podrun) -> None:
     _begin(podrun, _pod("traced", LOOP))
     command = podrun.inside("podrun", "trace", "traced", "--", "-e", "trace=write")
