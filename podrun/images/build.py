@@ -85,8 +85,7 @@ class Builder:
             tree.put(path, Node(0o777, target=target))
         if layer.packages:
             on_progress(Progress(title, "fetching"))
-            closure = await self._apt.closure(layer.packages)
-            files = await self._apt.fetch([package for package in closure if not package.is_one_of(layer.without)])
+            files = await self._apt.obtain(layer.packages, layer.without)
             on_progress(Progress(title, "unpacking"))
             await debian.add_packages(tree, files, scratch)
         for path, package in layer.package_files.items():

@@ -76,6 +76,23 @@ class Apt:
         self._lists = lists
         await self._run("update")
 
+    async def obtain(self, names: Sequence[str], without: Sequence[str] = ()) -> list[Path]:
+        """The files of the packages and of all they depend on, but for those whose names match a pattern of `without`.
+
+        Where the mirror no longer has what the lists name (they are old), newer ones are fetched, once. Raises
+        RecipeError.
+        """
+        closure = await self.closure(names)
+        try:
+            return await self.fetch([package for package in closure if not package.is_one_of(without)])
+        except RecipeError:
+            own = self._cache / "lists"
+            if self._lists == own:
+                raise
+            await self._update(own)
+            closure = await self._closure(names)
+            return await self.fetch([package for package in closure if not package.is_one_of(without)])
+
     async def fetch(self, packages: Sequence[Package]) -> list[Path]:
         """The packages' files, fetched where they are missing. Raises RecipeError."""
         self._cache.mkdir(parents=True, exist_ok=True)

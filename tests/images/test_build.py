@@ -10,7 +10,7 @@ import socket
 import stat
 import subprocess
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -256,6 +256,31 @@ async def test_a_package_that_nobody_has(store: ImageStore, tmp_path: Path, monk
     path.write_text("names: [a]\nlayers: [{packages: [no-such-package-anywhere]}]\n")
     with pytest.raises(RecipeError, match="no-such-package-anywhere"):
         await store.build(path)
+
+
+async def test_packages_that_the_mirror_has_no_longer_are_looked_for_in_newer_lists(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a machine is whose lists are of last year: their versions have gone. What is left out is not fetched."""
+    versions, fetched = iter(("1", "2")), []
+
+    async def closure(self: debian.Apt, names: Sequence[str]) -> tuple[debian.Package, ...]:
+        version = next(versions)
+        return tuple(debian.Package(f"{name}_{version}_all.deb", "") for name in (*names, "libllvm14"))
+
+    async def fetch(self: debian.Apt, packages: Sequence[debian.Package]) -> list[Path]:
+        fetched.append([package.file for package in packages])
+        if packages[0].file.endswith("_1_all.deb"):
+            raise RecipeError("apt-get: 404 Not Found")
+        return [Path(package.file) for package in packages]
+
+    async def update(self: debian.Apt, lists: Path) -> None:
+        self._lists = lists
+
+    for name, stand_in in (("_closure", closure), ("fetch", fetch), ("_update", update)):
+        monkeypatch.setattr(debian.Apt, name, stand_in)
+    assert await debian.Apt(tmp_path).obtain(["postgresql"], ["libllvm*"]) == [Path("postgresql_2_all.deb")]
+    assert fetched == [["postgresql_1_all.deb"], ["postgresql_2_all.deb"]]
 
 
 async def test_a_machine_with_empty_package_lists_gets_its_own(tmp_path: Path) -> None:
