@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
@@ -11,7 +12,7 @@ from pathlib import Path
 from podrun.kernel import paths
 
 MOST_ENTRIES = 20_000
-"""Files that are counted in one tree: a picture that is drawn every second must not read a whole disk."""
+"""Files and folders after which a tree is left: a picture that is drawn every second must not read a whole disk."""
 _MEMORY = ("tmpfs", "ramfs")
 
 
@@ -98,17 +99,19 @@ def size_below(directory: str) -> int:
 
 
 def _summed(where: int) -> int:
-    """Of a directory's descriptor, which is left open: no link is followed, and at most MOST_ENTRIES are looked at."""
+    """Of a directory's descriptor, which is left open: no link is followed, and at most MOST_ENTRIES are looked at.
+
+    Who fills the tree may mean harm: one that is nested too deeply is left where it becomes so.
+    """
     total = seen = 0
-    for _, _, files, directory in os.fwalk(".", dir_fd=where, follow_symlinks=False, onerror=None):
-        for name in files:
-            try:
-                total += os.stat(name, dir_fd=directory, follow_symlinks=False).st_blocks * 512
-            except OSError:
-                continue
-            seen += 1
+    with contextlib.suppress(RecursionError):
+        for _, _, files, directory in os.fwalk(".", dir_fd=where, follow_symlinks=False):
+            seen += 1 + len(files)
+            for name in files:
+                with contextlib.suppress(OSError):
+                    total += os.stat(name, dir_fd=directory, follow_symlinks=False).st_blocks * 512
             if seen >= MOST_ENTRIES:
-                return total
+                break
     return total
 
 

@@ -20,7 +20,8 @@ examples:
   podrun enter web -c app --ns net,pid,mnt    its root as well: then it is the image's program that runs
   podrun enter web --ns mnt -- ls /proc/self/ns
 
-It joins nothing else: no cgroup, user, capability or seccomp of the pod's. For those there is kubectl exec.
+It joins nothing else: no cgroup, user, capability or seccomp of the pod's. For those there is kubectl exec. With mnt
+it is the image's own program that runs as the machine's root: not for images that you do not trust.
 """
 
 KINDS = ("net", "ipc", "uts", "pid", "mnt", "cgroup", "user")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -148,3 +150,17 @@ def test_the_root_counts_the_images_layers_and_what_is_written(tmp_path: Path) -
     assert (root.layers, root.read_only) == (2, True)
     assert 5000 <= root.written <= 16384
     assert size_below(str(tmp_path / "not there")) == 0
+
+
+def test_a_tree_that_is_nested_without_end_is_left(tmp_path: Path) -> None:
+    (tmp_path / "first").write_bytes(bytes(5000))
+    before = os.getcwd()
+    os.chdir(tmp_path)
+    try:
+        for _ in range(1500):
+            os.mkdir("d")
+            os.chdir("d")
+    finally:
+        os.chdir(before)
+    assert size_below(str(tmp_path)) >= 5000
+    subprocess.run(["rm", "-rf", tmp_path / "d"], check=True)
