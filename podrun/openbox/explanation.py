@@ -197,12 +197,23 @@ def _next(worker: PodWorker, actions: Actions) -> Iterator[str]:
     if actions.wake_at is not None:
         names = ", ".join(held.name for held in actions.held)
         yield f"Next: {names} is tried again at {clock(actions.wake_at)} (`podrun retry` does so now)."
+    elif waits := [*_pulls(worker)]:
+        yield f"Next: {', '.join(waits)} (`podrun retry` does so now)."
     elif any(failure.reason != "CrashLoopBackOff" for failure in worker.failures.values()):
         yield "Next: what could not be started is tried again within ten seconds (`podrun retry` does so now)."
     elif actions.idle:
         yield "Next: nothing, until a container ends, a probe's verdict changes, or somebody changes the pod."
     if deadline is not None:
         yield f"Whatever it does, it is ended at {clock(deadline)} (activeDeadlineSeconds)."
+
+
+def _pulls(worker: PodWorker) -> Iterator[str]:
+    """The images that are asked for again later."""
+    for name, failure in worker.failures.items():
+        container = worker.pod.container(name)
+        if container is not None and failure.reason in ("ErrImagePull", "ImagePullBackOff"):
+            left = worker.services.pulls.wait_left(worker.pod, container.image)
+            yield f"image {container.image} is asked for again in {left:.0f} s"
 
 
 def _statuses(status: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -41,6 +41,11 @@ class Pulls:
         """Wait no longer before the pod's images are asked for again."""
         self._memory.hurry(pod.uid)
 
+    def wait_left(self, pod: Pod, reference: str) -> float:
+        """Seconds until an image whose pull failed may be asked for again; 0 where it may be now."""
+        entry = self._memory.backoffs.get((pod.uid, reference))
+        return max(entry.updated + entry.delay - self._clock(), 0.0) if entry is not None else 0.0
+
     def forget(self, pod: Pod) -> None:
         """Drop what is remembered of a pod that is gone."""
         self._memory.forget(pod.uid)

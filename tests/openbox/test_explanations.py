@@ -158,6 +158,11 @@ class TestOfPods:
         wait_until(lambda: "ErrImageNeverPull" in podrun.podrun("explain-status", "lost"), 10, "no failure")
         assert "tried again within ten seconds" in " ".join(podrun.podrun("explain-status", "lost").split())
 
+    def test_a_pull_that_waits_says_how_long(self, podrun: Podrun) -> None:
+        podrun.apply(_pod("far", "true", image="127.0.0.1:9/none:1"))
+        wait_until(lambda: "is asked for again in" in podrun.podrun("explain-status", "far"), 15, "nothing waits")
+        assert "connection refused" in " ".join(podrun.podrun("explain-status", "far").split())
+
     def test_a_pod_without_room_says_why_it_waits(self, podrun: Podrun) -> None:
         podrun.apply(_pod("vast", "true", resources={"requests": {"memory": "900Gi"}}))
         wait_until(lambda: "Insufficient memory" in podrun.podrun("explain-status", "vast"), 10, "no reason")
