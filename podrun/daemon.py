@@ -105,6 +105,7 @@ def main(settings: Settings, layout: Layout, argv: Sequence[str]) -> int:
     heap.return_large()
     os.umask(0o022)
     _raise_descriptor_limit()
+    _spare_in_need()
     layout.run.mkdir(mode=0o755, parents=True, exist_ok=True)
     with (layout.run / "podrund.pid").open("a+") as claim:
         try:
@@ -479,6 +480,13 @@ class _Tokens:
             bound=Bound("Pod", *pod),
             node=Bound("Node", self._node, node["metadata"]["uid"]) if node is not None else None,
         )
+
+
+def _spare_in_need() -> None:
+    """When memory runs out the kernel takes pods' processes first: this one and its children are as a kubelet's are.
+    (Each process of a pod is given a score of its own.)"""
+    with contextlib.suppress(OSError):  # where that is not allowed
+        Path("/proc/self/oom_score_adj").write_text("-999")
 
 
 def _raise_descriptor_limit() -> None:

@@ -106,10 +106,17 @@ def _protocol(name: str) -> Literal["TCP", "UDP", "SCTP"]:
     return "TCP"
 
 
+POD_PIDS = 4096
+"""Processes and threads of one pod (the kubelet's podPidsLimit, as OpenShift sets it): a fork bomb is its own pod's end
+and nobody else's."""
+
+
 def pod_resources(pod: Pod) -> Resources:
     """The pod's own cgroup."""
     numbers = resources.pod_numbers(pod)
-    return Resources(numbers.cpu_shares, numbers.cpu_quota_us, resources.PERIOD_US, numbers.memory_limit)
+    return Resources(
+        numbers.cpu_shares, numbers.cpu_quota_us, resources.PERIOD_US, numbers.memory_limit, pids_limit=POD_PIDS
+    )
 
 
 def container_resources(container: Container, pod: Pod, options: Options) -> Resources:
