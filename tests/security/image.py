@@ -6,6 +6,7 @@ program in the image.
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import re
@@ -38,6 +39,7 @@ def save(
     )
 
 
+@functools.cache
 def _interpreter() -> bytes:
     out = io.BytesIO()
     real, library = Path(os.path.realpath(sys.executable)), Path(sysconfig.get_path("stdlib"))
