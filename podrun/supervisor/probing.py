@@ -17,6 +17,7 @@ from podrun.api.pod import Container, Pod, Probe
 from podrun.lifecycle import probes
 from podrun.lifecycle.observed import ContainerSeen, ContainerState, Verdict, Verdicts
 from podrun.lifecycle.probes import ProbeState, Role
+from podrun.runtime.model import State
 from podrun.supervisor.memory import Remembered
 from podrun.supervisor.probe_run import look
 from podrun.supervisor.services import Services
@@ -138,9 +139,17 @@ class PodProbes:
         state = self._states[container.name, role]
         if state.container_id != target.seen.id:
             return  # another attempt runs by now
+        if result.error and not self._runs(pod, target.seen.id):
+            return  # it ended while it was looked at, which says nothing of the probe
         if told := probes.event(role, result):
             self._services.recorder.pod(self._pod or pod, "Warning", *told, container=container.name)
         self._settle(container, role, probes.record(state, probe, result))
+
+    def _runs(self, pod: Pod, container_id: str) -> bool:
+        """Whether an attempt still runs, by what the runtime knows now."""
+        return any(
+            s.id == container_id and s.state is State.RUNNING for s in self._services.runtime.containers(pod.uid)
+        )
 
     def _state(self, container: Container, role: Role, target: Target) -> ProbeState:
         """Where the probe is with this attempt; it meets a new one at its first tick only, as in the kubelet.

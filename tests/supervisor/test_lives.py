@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from podrun.runtime.errors import ExecFailed
 from tests.supervisor.conftest import House
 
 pytestmark = [pytest.mark.looptime, pytest.mark.asyncio]
@@ -563,3 +565,18 @@ async def test_why_a_container_waits_is_still_told_when_podrund_is_restarted(hou
     await house.supervisor.start()
     await asyncio.sleep(5)
     assert "waiting ContainerCreating 0" not in house.states("a")[len(before) :]
+
+
+async def test_a_probe_of_a_container_that_has_just_ended_is_not_told_of(house: House) -> None:
+    probe = {"exec": {"command": ["no-such"]}, "periodSeconds": 1}
+    await house.create({"containers": [{"name": "a", "readinessProbe": probe}], "restartPolicy": "Never"})
+
+    async def exec_sync(container_id: str, argv: Sequence[str], seconds: float | None) -> tuple[int, bytes]:
+        if house.runtime.container_list[0].state == "running":
+            house.runtime.exit("a", 0)
+        raise ExecFailed("its first process has ended")
+
+    house.runtime.exec_sync = exec_sync  # type: ignore[method-assign]
+    await asyncio.sleep(5)
+    assert house.pod["status"]["phase"] == "Succeeded"
+    assert [message for reason, message, _ in house.events() if reason == "Unhealthy"] == []
