@@ -79,12 +79,12 @@ async def test_pods_reach_each_other_and_themselves(machine: Machine) -> None:
         )
 
 
-async def test_the_address_stays_while_the_pod_does(machine: Machine) -> None:
+async def test_the_next_sandbox_of_a_pod_has_another_address(machine: Machine) -> None:
     pod = await machine.sandbox(pod_uid="stays")
     await machine.runtime.stop_sandbox(pod.id)
     assert not machine.runtime.sandbox_status(pod.id).ready
     again = await machine.sandbox(pod_uid="stays", attempt=1)
-    assert again.addresses == pod.addresses
+    assert again.addresses != pod.addresses
     await machine.runtime.remove_sandbox(pod.id)
     assert await machine.output(again, "echo up") == "up\n"
 
