@@ -107,6 +107,8 @@ def _without_worker(obj: Object) -> Iterator[str]:
     scheduled = next((c for c in status.get("conditions", ()) if c["type"] == "PodScheduled"), None)
     if scheduled is not None and scheduled["status"] != "True":
         yield f"It has no node: {scheduled.get('reason')}: {scheduled.get('message')}"
+        if node := status.get("nominatedNodeName"):
+            yield f"Pods of lower priority are being ended on node {node} to make room for it (events: Preempted)."
         yield "It is looked at again when another pod ends, or the node or the pod itself changes."
 
 

@@ -12,6 +12,7 @@ from podrun.lifecycle import backoff
 from podrun.lifecycle.decide import decide
 from podrun.lifecycle.observed import Backoff, Observed, Verdict
 from podrun.lifecycle.why import Does, Fact, Rule, Why
+from podrun.openbox.explanation import explain
 from podrun.openbox.sentences import tell
 from tests.harness import Podrun, wait_until
 from tests.lifecycle.build import NOW, SANDBOX, exited, pod, running, seen, side
@@ -112,6 +113,15 @@ def test_an_administrator_has_a_restart_whatever_the_policy_and_the_back_off() -
     assert (waiting.held, [start.name for start in waiting.starts]) == ((), ["a"])
     stale = decide(pod("a"), seen(exited("a", 1, restarts=1), backoffs=CRASHED, asked=frozenset({"a0"})))
     assert [held.name for held in stale.held] == ["a"]
+
+
+def test_a_pod_for_which_room_is_made_says_so() -> None:
+    unscheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "m"}
+    status = {"phase": "Pending", "nominatedNodeName": "n1", "conditions": [unscheduled]}
+    explained = explain(
+        {"metadata": {"name": "p", "namespace": "n", "uid": "u"}, "spec": {}, "status": status}, None, ()
+    )
+    assert explained["sentences"][2].startswith("Pods of lower priority are being ended on node n1")
 
 
 def test_every_rule_has_a_sentence() -> None:
