@@ -59,6 +59,7 @@ from podrun.network.services import SERVICE_RANGE, ServiceRules
 from podrun.openbox.box import OpenBox
 from podrun.openbox.routes import routes
 from podrun.runtime import apparmor
+from podrun.runtime.records import UnreadableRecord
 from podrun.runtime.runtime import Runtime
 from podrun.sdnotify import is_under_systemd, notify
 from podrun.settings import Settings
@@ -119,7 +120,7 @@ def main(settings: Settings, layout: Layout, argv: Sequence[str]) -> int:
         claim.flush()
         try:
             asyncio.run(_Daemon(settings, layout, argv).run())
-        except (OSError, CannotStart, UnreadableDatabase) as error:
+        except (OSError, CannotStart, UnreadableDatabase, UnreadableRecord) as error:
             log.error("podrun cannot start: %s", error)
         except Exception:
             log.exception("podrun has failed")

@@ -23,6 +23,15 @@ from podrun.kernel import files
 from podrun.runtime.model import ContainerStatus, SandboxConfig
 
 
+class UnreadableRecord(Exception):
+    """A record was written by another version of podrun. Nothing is touched: it is of a pod that runs."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"{path} was written by another version of podrun: start that version again; pods that run go on"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class SandboxRecord:
     """A sandbox; `address` is "" on the host's network."""
@@ -63,14 +72,19 @@ class Records(Generic[Record]):
         files.replace(place / "record.json", self._adapter.dump_json(record, exclude_defaults=True))
 
     def load(self) -> tuple[dict[str, Record], list[str]]:
-        """All that can be read, by id, and the ids of those that cannot (of an older version, or never finished)."""
+        """All, by id, and the ids of those that were never finished. Raises UnreadableRecord."""
         found: dict[str, Record] = {}
         broken: list[str] = []
         for place in self.directory.iterdir():
             try:
-                found[place.name] = self._adapter.validate_json((place / "record.json").read_bytes())
-            except (OSError, ValidationError):
+                written = (place / "record.json").read_bytes()
+            except OSError:
                 broken.append(place.name)
+                continue
+            try:
+                found[place.name] = self._adapter.validate_json(written)
+            except ValidationError as error:
+                raise UnreadableRecord(place / "record.json") from error
         return found, broken
 
     def remove(self, record_id: str) -> None:

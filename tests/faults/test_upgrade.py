@@ -126,6 +126,12 @@ def test_what_cannot_read_the_state_never_takes_over(
     with pytest.raises(HarnessError, match="cannot take them over"):
         podrun.start_daemon()
     run_with(PROJECT)
+    for record in (podrun.layout.run / "runtime").glob("*/*/record.json"):
+        written = record.read_bytes()
+        record.write_bytes(b'{"of": "another version"}')
+        with pytest.raises(HarnessError, match="written by another version of podrun"):
+            podrun.start_daemon()
+        record.write_bytes(written)
     assert Path(f"/proc/{pid}").exists()
     podrun.start_daemon()
     assert podrun.spawner_pid == spawner
