@@ -147,6 +147,9 @@ class Scheduler:
         """End the victims, gracefully; those that are ending already are only waited for."""
         text = f"Preempted by pod {pod.uid} on node {self._name}"
         if made.victims:
+            for other in [n for n in self._nominees.values() if priority(n) < priority(pod)]:
+                del self._nominees[other.uid]
+                self._begin(self._no_longer_nominated(other))
             self._nominees[pod.uid] = pod
         for victim in made.victims:
             current = self._store.get("pods", *victim.key)
@@ -155,6 +158,20 @@ class Scheduler:
             self._victims.add(victim.uid)
             self._begin(self._end(victim))
             self._recorder.pod(victim, "Normal", "Preempted", text, component=SCHEDULER, related=pod)
+
+    async def _no_longer_nominated(self, pod: Pod) -> None:
+        """The room that was being made for the pod is for one of higher priority now."""
+
+        def changed(current: Object | None) -> Decision:
+            if current is None or current["metadata"]["uid"] != pod.uid:
+                return None
+            status = {k: v for k, v in (current.get("status") or {}).items() if k != "nominatedNodeName"}
+            return {**current, "status": status}
+
+        try:
+            await self._store.write("pods", *pod.key, changed)
+        except ApiError as error:
+            log.debug("pod %s: its nomination was not taken back: %s", pod, error)
 
     async def _end(self, victim: Pod) -> None:
         try:

@@ -247,6 +247,19 @@ async def test_a_victim_that_is_ending_is_waited_for_and_not_ended_twice(house: 
     assert sum(reason == "Preempted" for reason, _ in house.events()) == 1
 
 
+async def test_a_nomination_is_lost_to_a_pod_of_higher_priority(house: House) -> None:
+    await house.create("low", ranked("1900m", 0, **AT_RISK))
+    await house.create("high", ranked("1500m", 10))
+    await house.create("highest", ranked("1500m", 20))
+    assert house.pod("highest")["status"]["nominatedNodeName"] == "node1"
+    assert "nominatedNodeName" not in house.pod("high")["status"]
+    assert sum(reason == "Preempted" for reason, _ in house.events()) == 1
+    await house.store.remove("pods", "n", "low")
+    await asyncio.sleep(0.01)
+    assert house.pod("highest")["spec"]["nodeName"] == "node1"
+    assert "nodeName" not in house.pod("high")["spec"]
+
+
 async def test_a_pod_that_never_preempts_waits(house: House) -> None:
     await house.create("low", ranked("1500m", 0))
     await house.create("high", ranked("1", 1000, preemptionPolicy="Never"))
