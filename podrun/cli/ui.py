@@ -13,6 +13,7 @@ from podrun.layout import api_socket
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, whose import takes 3 ms
 if TYPE_CHECKING:
     from pathlib import Path
+    from pwd import struct_passwd
 
 EXAMPLES = """\
 examples:
@@ -81,7 +82,7 @@ def _open(url: str) -> bool:
     return True
 
 
-def _leading_to(url: str, person: object) -> Path:
+def _leading_to(url: str, person: struct_passwd) -> Path:
     """A file of that person's own, in a directory of its own, that leads a browser to `url`."""
     import tempfile
     from pathlib import Path
@@ -91,5 +92,5 @@ def _leading_to(url: str, person: object) -> Path:
     page.write_text(_REDIRECT.format(url=url))
     page.chmod(0o600)
     for path in (page, directory):
-        os.chown(path, person.pw_uid, person.pw_gid)  # type: ignore[attr-defined]
+        os.chown(path, person.pw_uid, person.pw_gid)
     return page

@@ -6,6 +6,7 @@ import base64
 import json
 import re
 import subprocess
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -200,7 +201,7 @@ class TestActing:
             visitor.button("Network…")
             visitor.page.select_option("dialog select", choice)
             visitor.button("Apply", "dialog")
-            wait_until(lambda rule=rule: ("tbf" in _queues(podrun)) is rule, 10.0, "the network is as it was")
+            wait_until(partial(_is_narrow, podrun, rule), 10.0, "the network is as it was")
 
     def test_what_is_refused_is_told(self, visit, podrun):
         _ready(podrun, _pod("web", _sh("app", SLEEPS)))
@@ -309,14 +310,21 @@ def test_hostile_pods_are_only_text(visit, podrun):
 
 
 def test_podrund_is_killed_and_the_page_goes_on(visit, podrun):
-    _ready(podrun, _pod("web", WEB))
+    script = "echo before; while [ ! -e /tmp/go ]; do sleep 0.1; done; echo after"
+    _ready(podrun, _pod("web", WEB, _sh("talk", f"{script}; {SLEEPS}")))
     visitor = visit("default/web")
     visitor.sees("httpd", "[data-room=web] .tree")
+    logs = visitor.tab()
+    logs.goto(f"{ORIGIN}/ui/#/default/web/logs")
+    logs.get_by_text("before").wait_for()
     podrun.crash()
     visitor.sees("podrund is back", ".toast")
     _run(podrun, "web", "web", "sleep 4243 >/dev/null 2>&1 &")
     visitor.sees("sleep 4243", "[data-room=web] .tree")
     assert visitor.page.inner_text("[data-room=web] .again") == ""
+    _run(podrun, "web", "talk", "touch /tmp/go")
+    logs.get_by_text("after").wait_for()
+    assert logs.locator(".lines li").all_inner_texts() == ["talkbefore", "talkafter"]
 
 
 VIEWS = ("", "default/web", *(f"default/web/{tab}" for tab in ("timeline", "logs", "terminal", "events", "yaml")))
@@ -389,6 +397,10 @@ def _queues(podrun: Podrun) -> str:
     pids = [str(pid) for pid in podrun._processes() if "pause" in Path(f"/proc/{pid}/comm").read_text()]
     pods = [subprocess.run(["nsenter", "-t", pid, "-n", "tc", "qdisc"], capture_output=True, text=True) for pid in pids]
     return podrun.run("tc", "qdisc").stdout + "".join(done.stdout for done in pods)
+
+
+def _is_narrow(podrun: Podrun, wanted: bool) -> bool:
+    return ("tbf" in _queues(podrun)) is wanted
 
 
 def _run(podrun: Podrun, pod: str, container: str, script: str) -> None:

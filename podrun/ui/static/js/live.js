@@ -26,10 +26,11 @@ export class Line {
   #ended = false;
   #tries = 0;
 
-  constructor(path, protocol, { message, open = () => {}, refused = () => {}, finished = null }) {
+  /** `message(data)` hears; `over()` says, when the server has closed in peace, whether that was the end. */
+  constructor(path, protocol, { message, over = () => false }) {
     this.path = path;
     this.protocol = protocol;
-    this.handlers = { message, open, refused, finished };
+    this.handlers = { message, over };
     this.#begin();
   }
 
@@ -41,7 +42,6 @@ export class Line {
       socket.onopen = () => {
         this.#tries = 0;
         note(this, false);
-        this.handlers.open();
       };
       socket.onmessage = (event) => this.handlers.message(event.data);
       socket.onclose = (event) => this.#closed(event);
@@ -52,9 +52,8 @@ export class Line {
 
   #closed(event) {
     if (this.#ended) return;
-    if (event.code === 1000 && this.handlers.finished) {
+    if (event.code === 1000 && this.handlers.over()) {
       this.end();
-      this.handlers.finished();
       return;
     }
     if (event.code !== 1000) note(this, true);
@@ -64,8 +63,10 @@ export class Line {
   #again(error = null) {
     if (this.#ended) return;
     if (error instanceof Refused) {
-      if (error.code === 401) return this.end();
-      this.handlers.refused(error);
+      if (error.code === 401) {
+        this.end();
+        return;
+      }
     } else if (error) {
       note(this, true);
     }

@@ -90,7 +90,11 @@ class Logs {
       }
       this.#frame ||= requestAnimationFrame(() => this.#flush());
     };
-    this.#streams.set(id, new Line(path, "binary.k8s.io", { message, finished: () => {} }));
+    this.#streams.set(id, new Line(path, "binary.k8s.io", { message, over: () => !this.#runs(id) }));
+  }
+
+  #runs(id) {
+    return containersOf(this.#pod).some((one) => one.status.containerID === id && one.status.state?.running);
   }
 
   #flush() {

@@ -31,6 +31,7 @@ class Page {
   #pod = null;
   #view = null;
   #tab = "";
+  isThere = false;
 
   constructor(main, namespace, name, tab) {
     this.namespace = namespace;
@@ -99,22 +100,22 @@ class Page {
   #changed(objects) {
     const pod = [...objects.values()][0] ?? null;
     this.gone.hidden = pod !== null;
-    if (pod === null) say(this.gone, this.#pod ? "This pod is gone: it has been deleted, and everything that was its own with it." : "There is no pod of this name here.");
-    if (pod === null && !this.#pod) say(this.status, "not there");
-    if (pod === null && this.#pod) say(this.status, "gone");
-    if (pod === null) mark(this.status, "data-tone", "done");
     this.actions.pod(pod);
-    if (pod !== null) {
-      this.#pod = pod;
-      this.#facts();
-      this.why.changed();
-      this.#view.pod?.(pod);
+    this.isThere = pod !== null;
+    if (pod === null) {
+      say(this.gone, this.#pod ? "This pod is gone: it has been deleted, and everything that was its own with it." : "There is no pod of this name here.");
+      say(this.status, this.#pod ? "gone" : "not there");
+      mark(this.status, "data-tone", "done");
+      return;
     }
-    this.hasPod = pod !== null;
+    this.#pod = pod;
+    this.#facts();
+    this.why.changed();
+    this.#view.pod?.(pod);
   }
 
   #facts() {
-    if (!this.#pod || this.hasPod === false) return;
+    if (!this.isThere) return;
     const { status, tone, ready, total, restarts } = summaryOf(this.#pod);
     say(this.status, visible(status));
     mark(this.status, "data-tone", tone);

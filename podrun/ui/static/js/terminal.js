@@ -19,6 +19,7 @@ export function showTerminal(panel, context) {
 class Shell {
   #socket = null;
   #chosen = "";
+  #wanted = ""; // a debug container that is to be opened when it runs
   #ended = false;
   #pod = null;
   #input = new TextEncoder();
@@ -56,6 +57,11 @@ class Shell {
       this.#open((running.find((one) => one.name === own) ?? running.find((one) => one.kind === "container") ?? running[0]).name);
     }
     if (!running.length) say(this.status, "no container runs");
+    const wanted = this.#wanted;
+    if (running.some((one) => one.name === wanted)) {
+      this.#wanted = "";
+      this.#open(wanted);
+    }
   }
 
   #choice(one) {
@@ -113,20 +119,10 @@ class Shell {
       await request(`${this.path}/ephemeralcontainers`, { method: "PATCH", type: "application/strategic-merge-patch+json", body: { spec: { ephemeralContainers: [container] } } });
       say(this.status, "a debug container is being started");
       this.debug.hidden = true;
-      this.wanted = name;
-      this.#openWhenRunning(name);
+      this.#wanted = name;
     } catch (error) {
       say(this.status, visible(error.message));
     }
-  }
-
-  #openWhenRunning(name) {
-    const look = () => {
-      if (this.#ended || this.wanted !== name) return;
-      if (containersOf(this.#pod).find((one) => one.name === name)?.status.state?.running) this.#open(name);
-      else setTimeout(look, 100);
-    };
-    look();
   }
 
   #key(event) {
