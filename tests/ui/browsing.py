@@ -60,6 +60,7 @@ class Visitor:
         page.on("console", lambda said: self.complaints.append(said.text) if said.type == "error" else None)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("request", lambda request: self.requests.append(request.url))
+        page.on("response", lambda response: self._heard(response.url, response.status))
         page.on("websocket", lambda socket: self.requests.append(socket.url))
         return page
 
@@ -93,9 +94,15 @@ class Visitor:
     def left(self) -> list[str]:
         """What the page did that it should not have: complaints, requests to others."""
         allowed = ("https://127.0.0.1:6443/", "wss://127.0.0.1:6443/")
-        # While podrund is away the browser itself notes each connection that was cut.
-        own = [text for text in self.complaints if "WebSocket connection to" not in text and "net::ERR" not in text]
+        # The browser itself notes each connection that is cut and each request that is refused: what a pod is that has
+        # just gone, say. The page's own files must all be there.
+        notes = ("WebSocket connection to", "Failed to load resource")
+        own = [text for text in self.complaints if not text.startswith(notes) and "net::ERR" not in text]
         return own + [url for url in self.requests if not url.startswith(allowed)]
+
+    def _heard(self, url: str, status: int) -> None:
+        if status >= 400 and url.startswith("https://127.0.0.1:6443/ui/"):
+            self.complaints.append(f"{status} for {url}")
 
     def go(self, place: str) -> None:
         self.page.evaluate("place => { location.hash = `#/${place}`; }", place)

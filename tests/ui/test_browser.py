@@ -49,7 +49,6 @@ class TestEntering:
         assert url.partition("token=")[2] not in podrun.log()
         late = visit(url=url)
         late.sees("sudo podrun ui", ".empty")
-        late.complaints.clear()  # the browser notes the 401
 
     def test_without_a_link_it_says_how_to_get_one(self, visit):
         visitor = visit(url=f"{ORIGIN}/ui/")
@@ -209,7 +208,6 @@ class TestActing:
         visitor.sees("Running", "[data-room=app]")
         visitor.button("Retry now")
         visitor.sees("", ".toast.bad")
-        visitor.complaints.clear()  # the browser notes the 409
 
 
 class TestTheOtherViews:
