@@ -38,6 +38,7 @@ from podrun.apiserver.authorization import Authorizer
 from podrun.apiserver.bootstrap import ensure_initial_objects
 from podrun.apiserver.call import Call, allotted, flag
 from podrun.apiserver.documents import Documents
+from podrun.apiserver.empty_lists import UNSERVED_LISTS, empty_list
 from podrun.apiserver.exposition import MEDIA_TYPE, render
 from podrun.apiserver.lists import get_list, get_one
 from podrun.apiserver.negotiation import Form, negotiate
@@ -215,6 +216,9 @@ class ApiServer:
             return self._document(request, info)
         kind = BY_PATH.get((info.group, info.version, info.resource))
         if kind is None:
+            unserved = UNSERVED_LISTS.get((info.group, info.version, info.resource))
+            if unserved and info.verb == "list":
+                return empty_list(unserved, info, self.store.resource_version)
             if not _is_known(info.group):
                 return web.Response(status=404, text=health.NOT_FOUND)
             raise unknown_resource()
