@@ -34,16 +34,19 @@ LARGEST_CACHES = 2 << 30
 
 @dataclass(frozen=True, slots=True)
 class GoProgram:
-    """A program to build: a package of a published module, or, without a version, a directory of ours."""
+    """A program to build: a package of a published module, or, without a version, one seen from a directory of ours."""
 
     name: str
     package: str
     version: str = ""
+    directory: Path = SOURCES
+    tests: bool = False
+    """Whether the program is the package's tests."""
 
     @property
     def label(self) -> str:
         """Names exactly what is built."""
-        return f"{self.name}-{self.version or _content(Path(self.package))}-{TOOLCHAIN}"
+        return f"{self.name}-{self.version or _content(self.directory)}-{TOOLCHAIN}"
 
     @property
     def path(self) -> Path:
@@ -59,13 +62,15 @@ class GoProgram:
         flags = ["-v", "-ldflags=-s -w"]  # without symbols: half the size
         if self.version:
             return [str(GO), "install", *flags, f"{self.package}@{self.version}"], fresh
-        return [str(GO), "build", "-mod=readonly", *flags, f"-o={fresh / self.name}", "."], Path(self.package)
+        verb = ["test", "-c", "-vet=off"] if self.tests else ["build"]
+        return [str(GO), *verb, "-mod=readonly", *flags, f"-o={fresh / self.name}", self.package], self.directory
 
 
 PROGRAMS = {
     program.name: program
     for program in (
-        GoProgram("programs", str(SOURCES)),
+        GoProgram("programs", "."),
+        GoProgram("kubectl135", ".", directory=SOURCES.with_name("kubectl135")),
         GoProgram("helm4", "helm.sh/helm/v4/cmd/helm", "v4.3.1"),
         GoProgram("helm3", "helm.sh/helm/v3/cmd/helm", "v3.22.0"),
         GoProgram("stern", "github.com/stern/stern", "v1.35.0"),
