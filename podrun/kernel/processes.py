@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
+import struct
 from ctypes import c_char_p, c_int, c_uint, c_ulong, c_void_p
 from enum import IntEnum
 from functools import cache
@@ -59,6 +61,24 @@ def fork_sibling() -> int:
 def pidfd_open(pid: int) -> int:
     """A descriptor of the process (close-on-exec); readable when it has ended. Raises KernelError(ESRCH)."""
     return _pidfd_open(pid, 0, path=str(pid))
+
+
+_PIDFD_GET_INFO = 0xC040FF0B
+_PIDFD_INFO_EXIT = 1 << 3
+_INFO = struct.Struct("=QQ11Ii")
+"""struct pidfd_info of include/uapi/linux/pidfd.h: mask, cgroup, ten numbers and a gap of this size, exit code."""
+
+
+def wait_status(pidfd: int) -> int | None:
+    """How a process that somebody else has waited for ended, as waitpid(2) says it; None while nobody has.
+
+    Raises OSError where the kernel does not keep it (before Linux 6.15).
+    """
+    info = bytearray(_INFO.size)
+    _INFO.pack_into(info, 0, _PIDFD_INFO_EXIT, *[0] * 13)
+    fcntl.ioctl(pidfd, _PIDFD_GET_INFO, info)
+    mask, *_, status = _INFO.unpack(info)
+    return int(status) if mask & _PIDFD_INFO_EXIT else None
 
 
 def send_signal(pidfd: int, number: int) -> None:

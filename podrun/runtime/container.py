@@ -27,6 +27,8 @@ class Container:
     starting: bool = False
     early_exit: Exit | None = None
     """Told while `starting`."""
+    asking: bool = False
+    """Whether the kernel is being asked how it ended."""
 
     @property
     def status(self) -> ContainerStatus:

@@ -43,6 +43,8 @@ from podrun.timeline import marks
 
 _TERMINATION_LOG = "termination-log"
 _SECCOMP_PROFILE = "seccomp.json"
+_LOOKS, _LOOK_AGAIN = 25, 0.02
+"""How often, and after how many seconds, the kernel is asked how a process ended whose parent was not podrun's."""
 _LONGEST_MESSAGE = 4096
 """Bytes of a termination message that count (the kubelet's limit)."""
 
@@ -280,8 +282,25 @@ class Containers:
             self._host.acknowledge(exited.id)
         elif container.starting:
             container.early_exit = exited
+        elif exited.lost and container.pidfd >= 0 and not container.asking:
+            container.asking = True
+            self._host.background(self._note_lost_exit(container, exited))
         else:
             self._note_exit(container, exited)
+
+    async def _note_lost_exit(self, container: Container, exited: Exit) -> None:
+        """Nobody was the parent when it ended: the kernel may know how all the same, once it has been reaped."""
+        with contextlib.suppress(OSError):
+            for _ in range(_LOOKS):
+                status = processes.wait_status(container.pidfd)
+                if status is not None:
+                    number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+                    code = 128 + number if number else os.WEXITSTATUS(status)
+                    exited = replace(exited, lost=False, status=status, code=code, signal=number)
+                    break
+                await asyncio.sleep(_LOOK_AGAIN)
+        container.asking = False
+        self._note_exit(container, exited)
 
     def _note_exit(self, container: Container, exited: Exit) -> None:
         if container.status.state is State.EXITED:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from podrun.cgroups.group import Group
+from podrun.kernel import processes
 from podrun.network.wiring import LINK_PREFIX
 from podrun.runtime.errors import SandboxFailed
 from podrun.runtime.model import Resources, State
@@ -59,7 +60,26 @@ def _wait_for_record(directory: Path, process_id: str) -> None:
         os.sched_yield()
 
 
-async def test_a_killed_spawner_is_replaced_and_what_it_knew_is_lost_honestly(machine: Machine) -> None:
+@pytest.mark.parametrize(
+    ("kernel", "code", "reason"),
+    [
+        ([OSError("this kernel does not keep it")], 137, "ContainerStatusUnknown"),
+        ([None, None, 9 << 8], 9, "Error"),
+        ([None, 0], 0, "Completed"),
+        ([None, int(signal.SIGSEGV)], 139, "Error"),
+    ],
+    ids=["until Linux 6.15", "an exit code", "success", "a signal"],
+)
+async def test_a_killed_spawner_is_replaced_and_what_it_knew_is_lost_honestly(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, kernel: list[int | OSError | None], code: int, reason: str
+) -> None:
+    def wait_status(pidfd: int) -> int | None:
+        answer = kernel.pop(0)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(processes, "wait_status", wait_status)
     pod = await machine.sandbox()
     container = await machine.run(pod, "sleep", "1000")
     former = machine.runtime.spawner
@@ -69,7 +89,7 @@ async def test_a_killed_spawner_is_replaced_and_what_it_knew_is_lost_honestly(ma
         await machine.reconnected.wait()
         await machine.runtime.stop_container(container, 0)
     status = machine.runtime.status(container)
-    assert (status.state, status.exit_code, status.reason) == (State.EXITED, 137, "ContainerStatusUnknown")
+    assert (status.state, status.exit_code, status.reason) == (State.EXITED, code, reason)
     again = await machine.run(pod, "sh", "-c", "echo again", name="again")
     await machine.until(again)
     assert machine.log(again) == "again\n"

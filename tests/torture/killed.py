@@ -23,8 +23,11 @@ trap 'echo last >> /v/last; exit 3' TERM
 n=0
 while :; do n=$((n + 1)); echo line $n; echo $n >> /v/said; sleep 0.01; done
 """
-BACK = 5.0
-"""Seconds after which the API must answer again (half a second on a quiet machine: `scripts/bench` measures that)."""
+BACK = 30.0
+"""Seconds after which the API must answer again, however busy the machine is; how long it takes is printed."""
+AFTER = ((3, "Error"), (137, "ContainerStatusUnknown"))
+"""How a container that ends with 3 has ended, whose spawner was killed before: from Linux 6.15 on the kernel tells
+podrund, once process 1 has waited for it; tests/runtime/test_adoption.py shows that it then is exact."""
 STEADY = ("steady-a", "steady-b")
 
 
@@ -115,7 +118,8 @@ def podrund_killed() -> Iterator[Round]:
 
         yield play
         assert {key: there.process_of(*key) for key in pids} == pids
-        print(f"API back after {sorted(times)[len(times) // 2]:.2f} s (median), {max(times):.2f} s (worst)")
+        if times:
+            print(f"API back after {sorted(times)[len(times) // 2]:.2f} s (median), {max(times):.2f} s (worst)")
         wait_until(lambda: there.podrun.descriptors()[1] <= descriptors[1] + 2, 10, f"descriptors grow: {descriptors}")
 
 
@@ -174,7 +178,7 @@ def spawner_killed() -> Iterator[Round]:
             os.kill(pid, signal.SIGTERM)
             now = pods.until(talker.name, lambda now: now["status"]["phase"] == "Failed", SOON)
             ended = state(now)
-            assert (ended["exitCode"], ended["reason"]) in ((3, "Error"), (137, "ContainerStatusUnknown")), ended
+            assert (ended["exitCode"], ended["reason"]) in AFTER, ended
             assert talker.lines("last") == ["last"]
             there.clear([talker.name, fresh.name, *(actor.name for actor in actors)])
 
