@@ -88,7 +88,7 @@ def _make(top: int, sub_path: str) -> None:
             os.mkdir(name, 0o700, dir_fd=at)
             made = paths.open_beneath(at, name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             try:
-                os.fchmod(made, (os.fstat(at).st_mode & 0o777) | _SUB_PATH_MODE)
+                os.fchmod(made, (os.fstat(at).st_mode & 0o7777) | _SUB_PATH_MODE)
             finally:
                 os.close(made)
         finally:

@@ -250,6 +250,12 @@ class TestSubPath:
         pods.run(with_volume("p", {"emptyDir": {}}, subPath="deep/er"))
         pods.sh("p", "touch /v/x")
 
+    def test_that_is_made_belongs_to_the_volumes_group_with_all_of_its_mode(self, pods: Pods) -> None:
+        obj = with_volume("p", {"emptyDir": {"medium": "Memory"}}, subPath="sub")
+        obj["spec"]["securityContext"] = {"fsGroup": 123}
+        pods.run(obj)
+        assert pods.sh("p", "stat -c '%A %g' /v") == "drwxrwsrwt 123\n"
+
     def test_takes_variables(self, pods: Pods, podrun: Podrun) -> None:
         place = podrun.root / "logs"
         place.mkdir()
