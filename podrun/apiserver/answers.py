@@ -21,10 +21,12 @@ from podrun.api.errors import ApiError
 from podrun.api.gotext import quote
 from podrun.api.gvk import KindRef
 from podrun.api.kinds import Kind
+from podrun.api.protobuf_writing import write_list, write_object
+from podrun.api.schema import shared
 from podrun.apiserver import yamlform
 from podrun.apiserver.call import Call
 from podrun.apiserver.event_forms import to_events_group
-from podrun.apiserver.negotiation import JSON, YAML, Form, no_such_shape
+from podrun.apiserver.negotiation import JSON, PROTOBUF, YAML, Form, no_such_shape
 from podrun.store.records import Record
 
 Object = dict[str, Any]
@@ -35,6 +37,8 @@ _COMPRESS_APART = 1 << 20
 """Bytes from which that is done on a thread, so that the loop goes on."""
 _HEADERS = {"Cache-Control": "no-cache, private"}
 _META = "meta.k8s.io"
+_WITHOUT_PROTOBUF = ("apiextensions.k8s.io", "metrics.k8s.io")
+"""Groups whose answers are always JSON."""
 
 
 async def answer_record(call: Call, record: Record, *, code: int = 200) -> web.Response:
@@ -166,10 +170,24 @@ def _item(obj: Object) -> Object:
 
 
 async def _send_value(call: Call, code: int, value: Object) -> web.Response:
+    if call.form.media_type == PROTOBUF and (written := _protobuf(call.kind, value)) is not None:
+        return await _send(call, code, written, PROTOBUF, end=b"")
     if call.form.media_type == YAML:
         return await _send(call, code, yamlform.dump(value), YAML, end=b"")
     option = orjson.OPT_INDENT_2 if call.form.pretty else None
     return await _send(call, code, orjson.dumps(value, option=option), JSON)
+
+
+def _protobuf(kind: Kind, value: Object) -> bytes | None:
+    """An answer of a kind that has that form; None for others (a Status, measurements), which are JSON."""
+    reference = KindRef(kind.group, kind.version, kind.kind)
+    if shared().name_of(reference) is None or kind.group in _WITHOUT_PROTOBUF:
+        return None
+    if value.get("kind") == kind.kind:
+        return write_object(reference, value)
+    if value.get("kind") == kind.list_kind:
+        return write_list(reference, kind.list_kind, value["items"], value["metadata"])
+    return None
 
 
 async def _send(call: Call, code: int, body: bytes, media_type: str, end: bytes = b"\n") -> web.Response:

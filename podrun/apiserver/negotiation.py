@@ -14,6 +14,8 @@ from podrun.api.errors import ApiError, not_acceptable
 
 JSON = "application/json"
 YAML = "application/yaml"
+PROTOBUF = "application/vnd.kubernetes.protobuf"
+"""Given only to clients that take neither of the others: JSON is made already."""
 _TYPES = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
 _AVAILABLE = f"{_TYPES}, application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"
 
@@ -68,12 +70,14 @@ def clauses(accept: str) -> tuple[Clause, ...]:
 def negotiate(accept: str, *, shapes: bool = True, verb: str = "") -> Form:
     """The form of an answer; `shapes` says whether tables and metadata can be made of it. Raises NotAcceptable."""
     known = False
+    protobuf = False
     for clause in clauses(accept):
         if clause.media_type in _JSON_TYPES:
             media_type = JSON
         elif clause.media_type == YAML:
             media_type = YAML
         else:
+            protobuf = protobuf or (clause.media_type == PROTOBUF and not clause.parameter("as"))
             continue
         known = True
         wanted = clause.parameter("as")
@@ -83,6 +87,8 @@ def negotiate(accept: str, *, shapes: bool = True, verb: str = "") -> Form:
             for shape in _META_SHAPES:
                 if wanted == shape:
                     return Form(media_type, shape, clause.parameter("v"))  # type: ignore[arg-type]
+    if protobuf and verb != "watch":
+        return Form(PROTOBUF)
     if known:
         # The media type can be made, but not as the kind that is asked for.
         raise not_acceptable(f"only the following media types are accepted: {_TYPES}")

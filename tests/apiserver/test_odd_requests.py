@@ -258,3 +258,18 @@ async def test_tokens_are_bound_to_what_can_be_and_named_as_their_account(client
     code, answer = await client.call("POST", path, {"metadata": {"name": "y"}, "spec": {}})
     assert (code, answer["details"]["causes"][0]["field"]) == (422, "metadata.name")
     assert (await client.make(path, {"spec": {}}))["metadata"]["uid"]
+
+
+async def test_protobuf_for_who_accepts_nothing_else(client: Client) -> None:
+    await client.make(PODS, pod("p"))
+    url, protobuf = client.serving.url, "application/vnd.kubernetes.protobuf"
+    for path, kind in ((f"{PODS}/p", b"Pod"), (PODS, b"PodList")):
+        async with client.session.get(url + path, headers={"Accept": protobuf}) as response:
+            assert (response.status, response.headers["Content-Type"]) == (200, protobuf)
+            body = await response.read()
+            assert body.startswith(b"k8s\0")
+            assert kind in body[:20]
+        async with client.session.get(url + path, headers={"Accept": f"{protobuf},application/json"}) as response:
+            assert response.headers["Content-Type"] == "application/json"
+    async with client.session.get(f"{url}{PODS}?watch=1", headers={"Accept": protobuf}) as response:
+        assert response.status == 406
