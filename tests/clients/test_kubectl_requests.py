@@ -150,7 +150,8 @@ def test_the_version_before(podrun: Podrun, stage: dict[str, str]) -> None:
 def test_kubectl_1_35(podrun: Podrun, stage: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "kubectl").symlink_to(go_program("kubectl135"))
     podrun.programs = (tmp_path, BIN)
-    _play(podrun, SHORT, stage)
+    # Built of a module it has no version of its own, and `version` insists on comparing it.
+    _play(podrun, SHORT[1:], stage)
 
 
 @pytest.mark.parametrize(("command", "words"), REFUSED)
