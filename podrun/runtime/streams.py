@@ -8,7 +8,8 @@ import fcntl
 import os
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 from podrun.runtime import container_plan
 from podrun.runtime.container import Container
@@ -41,7 +42,21 @@ class Streams:
     async def exec(
         self, container: Container, argv: Sequence[str], *, tty: bool, stdin: bool, stdout: bool, stderr: bool
     ) -> ExecSession:
-        """Raises ExecFailed."""
+        """Raises ExecFailed. Who is cancelled meanwhile leaves nothing behind: what has begun then is ended."""
+        return await self._unless_left(self._exec(container, argv, tty, stdin, stdout, stderr))
+
+    async def _unless_left(self, opening: Coroutine[Any, Any, ExecSession]) -> ExecSession:
+        """A session once it is open; where the caller is cancelled before, it is closed as soon as it is open."""
+        task = asyncio.ensure_future(opening)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            self._host.background(_close_when_open(task))
+            raise
+
+    async def _exec(
+        self, container: Container, argv: Sequence[str], tty: bool, stdin: bool, stdout: bool, stderr: bool
+    ) -> ExecSession:
         with Passing() as passing, contextlib.ExitStack() as ours:
             ends: dict[str, int] = {}
             passed: dict[str, Passed] = {}
@@ -59,15 +74,9 @@ class Streams:
 
     async def exec_sync(self, container: Container, argv: Sequence[str], seconds: float | None) -> tuple[int, bytes]:
         """Raises ExecFailed, ExecTimeout."""
-        with Passing() as passing:
-            output, theirs = _pipe(to_process=False)
-            try:
-                shared = passing.give(theirs)
-                started, early = await self._begin(container, argv, passing, Stdio(stdout=shared, stderr=shared))
-            except BaseException:
-                os.close(output)
-                raise
-        session = self._register(started.id, {"stdout": output}, early)
+        session = await self._unless_left(self._exec_joined(container, argv))
+        output = session.stdout
+        assert output is not None
         kept = bytearray()
         try:
             async with asyncio.timeout(seconds):
@@ -76,6 +85,18 @@ class Streams:
             raise ExecTimeout(f"command {' '.join(argv)!r} timed out", bytes(kept)) from None
         finally:
             await session.close()
+
+    async def _exec_joined(self, container: Container, argv: Sequence[str]) -> ExecSession:
+        """A session whose stdout is the process's stdout and stderr."""
+        with Passing() as passing:
+            output, theirs = _pipe(to_process=False)
+            try:
+                shared = passing.give(theirs)
+                started, early = await self._begin(container, argv, passing, Stdio(stdout=shared, stderr=shared))
+            except BaseException:
+                os.close(output)
+                raise
+        return self._register(started.id, {"stdout": output}, early)
 
     async def _begin(
         self, container: Container, argv: Sequence[str], passing: Passing, stdio: Stdio
@@ -171,6 +192,11 @@ class Streams:
         """End every exec that still runs: nobody can read it any more."""
         for session in list(self._sessions.values()):
             await session.close()
+
+
+async def _close_when_open(opening: asyncio.Future[ExecSession]) -> None:
+    with contextlib.suppress(ExecFailed, SpawnerLost):
+        await (await opening).close()
 
 
 def _pipe(*, to_process: bool) -> tuple[int, int]:

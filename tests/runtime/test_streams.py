@@ -138,6 +138,23 @@ async def test_closing_a_session_ends_its_process(machine: Machine) -> None:
         assert await session.wait() == 137
 
 
+async def test_who_is_cancelled_while_an_exec_begins_leaves_nothing(machine: Machine) -> None:
+    """A client that is gone before its command runs: the command ends, and its terminal is closed."""
+    container = await machine.run(await machine.sandbox(), "sleep", "1000")
+    descriptors = len(os.listdir("/proc/self/fd"))
+    for turns in range(12):
+        exec_ = asyncio.create_task(machine.runtime.exec(container, ["sleep", "999"], tty=True, stdin=True))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        exec_.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await exec_
+    left = b""
+    async with asyncio.timeout(10):
+        while left != b"0\n" or len(os.listdir("/proc/self/fd")) > descriptors:
+            _, left = await machine.runtime.exec_sync(container, ["sh", "-c", "ps | grep -c '[s]leep 999'"], 10)
+
+
 async def test_attach_reads_and_writes_a_running_container(machine: Machine) -> None:
     pod = await machine.sandbox()
     container = await machine.run(pod, "sh", "-c", "read x; echo got $x; exit 2", stdin=True, stdin_once=True)
