@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import json
 import os
@@ -213,6 +214,20 @@ async def test_who_leaves_takes_the_process_along(talker: Podrun) -> None:
         "kubectl", "exec", "p", "--", "sh", "-c", "while pgrep -f 'sleep 3599' >/dev/null; do sleep 0.05; done"
     )
     assert done.returncode == 0
+
+
+async def test_who_leaves_is_missed_also_while_the_process_reads_nothing(talker: Podrun) -> None:
+    query = f"{EXEC}command=sleep&command=3598&stdin=1&stdout=1"
+    async with socket_to(talker, query, "v5.channel.k8s.io") as socket:
+        assert (await socket.receive(timeout=10)).data == b"\1"
+        with contextlib.suppress(TimeoutError):  # when pipe, server and sockets are full
+            async with asyncio.timeout(1):
+                while True:
+                    await socket.send_bytes(b"\0" + bytes(1 << 16))
+        writer = socket.get_extra_info("socket")
+        writer.shutdown(0x2)  # both ways, without a farewell
+    gone = "while pgrep -f 'sleep 3598' >/dev/null; do sleep 0.05; done"
+    assert talker.run("kubectl", "exec", "p", "--", "timeout", "20", "sh", "-c", gone).returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from aiohttp import web
 from podrun.api.errors import bad_request, internal_error
 from podrun.apiserver.call import flag
 from podrun.apiserver.streams.channels import ERROR, RESIZE, STDERR, STDIN, STDOUT, Channels, is_websocket
-from podrun.apiserver.streams.descriptors import chunks, take, write_all
+from podrun.apiserver.streams.descriptors import chunks, put, take, write_all
 from podrun.apiserver.streams.pods import PodAccess, container_name, reachable
 from podrun.apiserver.streams.spdy_channels import SpdyChannels
 from podrun.apiserver.streams.upgrade import UpgradeRefused, is_spdy
@@ -201,6 +201,23 @@ async def _send(channels: Client, channel: int, descriptor: int) -> None:
         await asyncio.shield(asyncio.ensure_future(channels.send(channel, data)))
 
 
+async def _feed(channels: Client, stdin: int, data: bytes) -> bool:
+    """Give the process its input, waiting while it does not read; False when the client has gone meanwhile."""
+    rest = put(stdin, data)
+    if not rest:
+        return True
+    writing, leaving = asyncio.ensure_future(write_all(stdin, rest)), asyncio.ensure_future(channels.gone())
+    try:
+        await asyncio.wait({writing, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if writing.done():
+            writing.result()
+        return writing.done()
+    finally:
+        for task in (writing, leaving):
+            task.cancel()
+        await asyncio.gather(writing, leaving, return_exceptions=True)
+
+
 async def _listen(channels: Client, session: Session) -> None:
     """The client's side: stdin and the terminal's size, until it leaves."""
     while (given := await channels.receive()) is not None:
@@ -208,7 +225,8 @@ async def _listen(channels: Client, session: Session) -> None:
             await session.close_stdin()
         elif given.channel == STDIN and session.stdin is not None:
             try:
-                await write_all(session.stdin, given.data)
+                if not await _feed(channels, session.stdin, given.data):
+                    return
             except OSError:
                 # The process reads no more; what it still writes goes on.
                 await session.close_stdin()

@@ -9,6 +9,7 @@ Kubernetes: apiserver/pkg/util/remotecommand, kubelet/pkg/cri/streaming/remoteco
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 from collections.abc import Sequence
@@ -29,6 +30,8 @@ PROTOCOLS = (V5, "v4.channel.k8s.io", "v4.base64.channel.k8s.io", "channel.k8s.i
 BEARER = "base64url.bearer.authorization.k8s.io."
 """A page in a browser cannot set headers: its token comes as a subprotocol, in base64url."""
 LONGEST_MESSAGE = 32 << 20
+SIGN_OF_LIFE_SECONDS = 5.0
+"""How often a client that is not listened to is asked whether it is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,15 @@ class Channels:
                     return found
             elif message.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
                 return None
+
+    async def gone(self) -> None:
+        """Return when the client has gone. While nothing is received, only writing shows that."""
+        try:
+            while True:
+                await asyncio.sleep(SIGN_OF_LIFE_SECONDS)
+                await self._socket.ping()
+        except ConnectionError:
+            return
 
     def _input(self, message: WSMessage) -> Input | None:
         raw: bytes = message.data.encode() if message.type is WSMsgType.TEXT else message.data

@@ -55,11 +55,18 @@ async def chunks(descriptor: int) -> AsyncIterator[bytes]:
             return
 
 
-async def write_all(descriptor: int, data: bytes) -> None:
-    """Write everything, waiting where the reader is slow; raises BrokenPipeError where there is none."""
+def put(descriptor: int, data: bytes | memoryview) -> memoryview:
+    """Write what can be written at once; what is left. Raises BrokenPipeError where nobody reads."""
     view = memoryview(data)
     while view:
         try:
             view = view[os.write(descriptor, view) :]
         except BlockingIOError:
-            await writable(descriptor)
+            break
+    return view
+
+
+async def write_all(descriptor: int, data: bytes | memoryview) -> None:
+    """Write everything, waiting where the reader is slow; raises BrokenPipeError where there is none."""
+    while data := put(descriptor, data):
+        await writable(descriptor)

@@ -93,6 +93,10 @@ class SpdyChannels:
         """The next thing the client says; None when it has gone."""
         return await self._inputs.get()
 
+    async def gone(self) -> None:
+        """Return when the client has gone."""
+        await self._connection.over()
+
     async def finish(self, status: Object) -> None:
         """Say how it ended and close. Protocols before v4 only say what went wrong, as text."""
         if self._protocol == V4:
