@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-STAGE, ACKNOWLEDGED = Path("/var/stage"), Path("/var/acknowledged")
+STAGE, ACKNOWLEDGED, ENDED = Path("/var/stage"), Path("/var/acknowledged"), Path("/var/ended")
 MANIFEST = """
 apiVersion: v1
 kind: Pod
@@ -114,12 +114,16 @@ def look(boot: int) -> None:
 
 def main() -> int:
     boot = int(STAGE.read_text()) if STAGE.exists() else 0
+    if boot == 2:
+        took = time.time() - float(ENDED.read_text())
+        assert took < 75, f"the machine took {took:.0f} s to end and begin: something does not heed its end"
     if boot == 0:
         begin()
         write_until_the_power_is_cut()
     look(boot)
     if boot == 1:
         STAGE.write_text("2")
+        ENDED.write_text(str(time.time()))
         run("systemctl", "--no-block", "reboot")
         time.sleep(600)
     return 0
