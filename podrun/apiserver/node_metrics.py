@@ -29,7 +29,9 @@ _NANO = 1e9
 
 
 @dataclass(frozen=True, slots=True)
-class _Pod:
+class MeasuredPod:
+    """A pod with what it and each of its running containers uses."""
+
     sandbox: SandboxStatus
     used: Statistics
     containers: tuple[tuple[ContainerStatus, Statistics], ...]
@@ -74,7 +76,7 @@ def resource(runtime: RuntimeService, node: Object) -> Iterable[Family]:
     start = families.gauge(
         "container_start_time_seconds", "[STABLE] Start time of the container since unix epoch in seconds"
     )
-    for pod in _pods(runtime):
+    for pod in measured_pods(runtime):
         pod_cpu.add(pod.used.cpu_ns / _NANO, pod.used.time, **pod.labels)
         pod_memory.add(pod.used.memory_working_set, pod.used.time, **pod.labels)
         for status, used in pod.containers:
@@ -113,7 +115,7 @@ def cadvisor(runtime: RuntimeService, node: Object) -> Iterable[Family]:
     root = {"container": "", "id": "/", "image": "", "name": "", "namespace": "", "pod": ""}
     cpu.add(machine.cpu_ns / _NANO, machine.time, cpu="total", **root)
     working_set.add(machine.memory, machine.time, **root)
-    for pod in _pods(runtime):
+    for pod in measured_pods(runtime):
         # pause is in the pod's own group or, on v2, in a leaf of it.
         above, name, _ = _group_of(pod.sandbox.pid).partition(f"/pod{pod.sandbox.config.pod_uid}")
         own = {"container": "", "id": above + name, "image": "", "name": "", **pod.labels}
@@ -157,7 +159,7 @@ class _Families:
         return self._by_name.setdefault(name, Family(name, "gauge", text))
 
 
-def _pods(runtime: RuntimeService) -> Iterator[_Pod]:
+def measured_pods(runtime: RuntimeService) -> Iterator[MeasuredPod]:
     """Every pod with a sandbox that lives, and what runs in it."""
     running: dict[str, list[tuple[ContainerStatus, Statistics]]] = {}
     for status in runtime.containers():
@@ -168,7 +170,7 @@ def _pods(runtime: RuntimeService) -> Iterator[_Pod]:
         total = runtime.sandbox_statistics(sandbox.id) if sandbox.ready else None
         if total is not None:
             containers = sorted(running.get(sandbox.id, ()), key=lambda one: one[0].config.name)
-            yield _Pod(sandbox, total, tuple(containers))
+            yield MeasuredPod(sandbox, total, tuple(containers))
 
 
 def _group_of(pid: int) -> str:

@@ -11,6 +11,7 @@ from podrun.apiserver import health
 from podrun.apiserver.exposition import MEDIA_TYPE, render
 from podrun.apiserver.node_metrics import ENDPOINTS
 from podrun.apiserver.resource_metrics import node_boot_id
+from podrun.apiserver.stats_summary import summary
 from podrun.apiserver.streams.pods import PodAccess, reachable
 from podrun.apiserver.usage import boot_id
 
@@ -25,6 +26,8 @@ def proxy(node: Object, rest: tuple[str, ...], pods: PodAccess | None) -> web.Re
     path = "/".join(rest).rstrip("/")
     if path == "healthz":
         return web.Response(text="ok", headers={"Content-Type": health.TEXT})
+    if path == "stats/summary":
+        return web.json_response(summary(reachable(pods).runtime, node))
     families = ENDPOINTS.get(path)
     if families is None:
         return web.Response(status=404, text=health.NOT_FOUND)

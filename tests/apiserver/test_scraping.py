@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -114,3 +115,8 @@ def test_a_node_tells_what_its_pods_use(podrun: Podrun) -> None:
     kubelet = read(podrun.kubectl("get", "--raw", f"{node}/metrics"))
     assert kubelet["kubelet_running_pods", frozenset()] == 1
     assert podrun.kubectl("get", "--raw", f"{node}/healthz") == "ok"
+    summary = json.loads(podrun.kubectl("get", "--raw", f"{node}/stats/summary"))
+    (only,) = summary["pods"]
+    assert (only["podRef"]["name"], [one["name"] for one in only["containers"]]) == ("p", ["a"])
+    assert 0 < only["containers"][0]["memory"]["workingSetBytes"] <= only["memory"]["workingSetBytes"]
+    assert 0 < only["cpu"]["usageCoreNanoSeconds"] < summary["node"]["cpu"]["usageCoreNanoSeconds"]
