@@ -2,11 +2,14 @@
 
 import asyncio
 import os
+from collections.abc import Sequence
 
 import pytest
 
 from podrun.runtime.errors import ExecFailed, ExecTimeout
 from podrun.runtime.model import Security, User
+from podrun.spawner.client import Started
+from podrun.spawner.protocol import Spawn
 from tests.runtime.machine import Machine
 
 
@@ -138,17 +141,25 @@ async def test_closing_a_session_ends_its_process(machine: Machine) -> None:
         assert await session.wait() == 137
 
 
-async def test_who_is_cancelled_while_an_exec_begins_leaves_nothing(machine: Machine) -> None:
-    """A client that is gone before its command runs: the command ends, and its terminal is closed."""
+async def test_who_is_cancelled_as_an_exec_begins_leaves_nothing(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that is gone in the very moment that its command has begun: it ends, and its terminal is closed."""
     container = await machine.run(await machine.sandbox(), "sleep", "1000")
     descriptors = len(os.listdir("/proc/self/fd"))
-    for turns in range(12):
-        exec_ = asyncio.create_task(machine.runtime.exec(container, ["sleep", "999"], tty=True, stdin=True))
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        exec_.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await exec_
+    spawner = machine.runtime._host.spawner
+    really = spawner.spawn
+
+    async def spawn(request: Spawn, passed: Sequence[int] = ()) -> Started:
+        answer = asyncio.ensure_future(really(request, passed))
+        answer.add_done_callback(lambda _: begun.cancel())  # before who waits for it goes on
+        return await answer
+
+    monkeypatch.setattr(spawner, "spawn", spawn)
+    begun = asyncio.create_task(machine.runtime.exec(container, ["sleep", "999"], tty=True, stdin=True))
+    with pytest.raises(asyncio.CancelledError):
+        await begun
+    monkeypatch.undo()
     left = b""
     async with asyncio.timeout(10):
         while left != b"0\n" or len(os.listdir("/proc/self/fd")) > descriptors:
