@@ -17,7 +17,8 @@ YAML = "application/yaml"
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 """Given only to clients that take neither of the others: JSON is made already."""
 _TYPES = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
-_AVAILABLE = f"{_TYPES}, application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"
+_STREAMS = "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"
+_AVAILABLE = f"{_TYPES}, {_STREAMS}"
 
 Shape = Literal["", "Table", "PartialObjectMetadata", "PartialObjectMetadataList"]
 _META_SHAPES = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
@@ -70,11 +71,14 @@ def clauses(accept: str) -> tuple[Clause, ...]:
 def negotiate(accept: str, *, shapes: bool = True, verb: str = "") -> Form:
     """The form of an answer; `shapes` says whether tables and metadata can be made of it. Raises NotAcceptable."""
     known = False
-    protobuf = False
+    protobuf = yaml = False
     for clause in clauses(accept):
         if clause.media_type in _JSON_TYPES:
             media_type = JSON
         elif clause.media_type == YAML:
+            if verb == "watch":
+                yaml = True
+                continue
             media_type = YAML
         else:
             protobuf = protobuf or (clause.media_type == PROTOBUF and not clause.parameter("as"))
@@ -89,6 +93,8 @@ def negotiate(accept: str, *, shapes: bool = True, verb: str = "") -> Form:
                     return Form(media_type, shape, clause.parameter("v"))  # type: ignore[arg-type]
     if protobuf and verb != "watch":
         return Form(PROTOBUF)
+    if yaml and not known:
+        raise not_acceptable(f"only the following media types are accepted: {_STREAMS}")
     if known:
         # The media type can be made, but not as the kind that is asked for.
         raise not_acceptable(f"only the following media types are accepted: {_TYPES}")

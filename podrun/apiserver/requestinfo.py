@@ -41,7 +41,9 @@ class RequestInfo:
 
 
 def parse(method: str, path: str, *, watch: bool = False) -> RequestInfo:
-    """`path` is percent-decoded and without the query; `watch` says whether the query asks for a watch."""
+    """`path` is percent-decoded and without the query; `watch` says whether the query asks for a watch,
+    which counts for a collection only: of an object that is named it is a plain GET.
+    """
     parts = path.strip("/").split("/")
     plain = RequestInfo(path, method.lower())
     if parts[0] == "api" and len(parts) >= 2:
@@ -68,6 +70,4 @@ def parse(method: str, path: str, *, watch: bool = False) -> RequestInfo:
             verb = "watch" if watch else "list"
         elif verb == "delete":
             verb = "deletecollection"
-    elif verb == "get" and watch and not subresource:
-        verb = "watch"
     return RequestInfo(path, verb, True, group, version, resource, subresource, namespace, name, tuple(rest[3:]), depth)

@@ -15,11 +15,12 @@ from typing import Any, Protocol
 import orjson
 from aiohttp import WSMsgType, web
 
+from podrun.api import printers
 from podrun.api.errors import ApiError, Cause, invalid, unclassified
 from podrun.api.gotext import quote
 from podrun.apiserver import answers
 from podrun.apiserver.call import Call
-from podrun.apiserver.freshness import await_version
+from podrun.apiserver.freshness import await_version, is_cached
 from podrun.apiserver.lists import Matches, matcher, version_mistake
 from podrun.apiserver.negotiation import JSON
 from podrun.apiserver.streams.channels import offered_protocols
@@ -46,10 +47,16 @@ class Sink(Protocol):
 async def watch(store: Store, call: Call) -> web.StreamResponse:
     """Answer a watch until its time is over, the client leaves, or it falls too far behind."""
     query = call.query
+    version, match = query.get("resourceVersion", ""), query.get("resourceVersionMatch", "")
     initial = call.flag("sendInitialEvents") if "sendInitialEvents" in query else None
-    _check(initial, query.get("resourceVersionMatch", ""), query.get("continue", ""))
+    if initial is None and not match and version in ("", "0"):
+        # Who names no version has always been sent what exists (meta/v1, SetListOptionsDefaults).
+        initial, match = True, "NotOlderThan"
+    _check(initial, match, query.get("continue", ""))
+    if call.form.shape == "Table":
+        printers.check_include_object(query.get("includeObject", ""))
     matches = matcher(call)
-    since = _since(query.get("resourceVersion", ""), initial)
+    since = _since(version, initial, store.resource_version)
     seconds = call.number("timeoutSeconds") or random.uniform(SHORTEST_TIME, 2 * SHORTEST_TIME)
     resource = call.kind.alias_of or call.kind.resource
     lines = _Lines(call, matches)
@@ -58,7 +65,7 @@ async def watch(store: Store, call: Call) -> web.StreamResponse:
         async with asyncio.timeout(max(seconds, 0)):
             with_bookmarks = call.flag("allowWatchBookmarks")
             if initial:
-                await await_version(store, call, int(query.get("resourceVersion", "") or 0))
+                await await_version(store, call, int(version or 0))
             changes = store.watch(resource, call.namespace or None, since)
             # A client that does not read blocks `send`; cutting it off ends that.
             changes.on_cut_off = _abort(call)
@@ -73,6 +80,8 @@ async def watch(store: Store, call: Call) -> web.StreamResponse:
     except TimeoutError:
         pass
     except ApiError as error:
+        if error.reason == "Expired" and not is_cached(call):
+            error.message = "The resourceVersion for the provided watch is too old."
         await sink.send([_line("ERROR", orjson.dumps(error.status()))])
     except ConnectionError:
         return response
@@ -153,7 +162,7 @@ class _Lines:
     def bookmark(self, version: int, annotations: Object | None = None) -> bytes:
         """A line that says up to which version everything has been sent."""
         call = self._call
-        metadata: Object = {"resourceVersion": str(version), "creationTimestamp": None}
+        metadata: Object = {"resourceVersion": str(version)}
         if annotations:
             metadata["annotations"] = annotations
         obj: Object = {"kind": call.kind.kind, "apiVersion": call.kind.api_version, "metadata": metadata}
@@ -184,13 +193,13 @@ def _line(type_: str, body: bytes) -> bytes:
     return b'{"type":"%b","object":%b}\n' % (type_.encode(), body)
 
 
-def _since(version: str, initial: bool | None) -> int | None:
-    """The version to begin after; None begins with everything that exists."""
+def _since(version: str, initial: bool | None, now: int) -> int | None:
+    """The version to begin after, of which `now` is the present one; None begins with everything that exists."""
     if version and not (version.isascii() and version.isdigit()):
         raise unclassified(version_mistake(version))
-    if initial or version in ("", "0"):
+    if initial:
         return None
-    return int(version)
+    return int(version or 0) or now
 
 
 def _check(initial: bool | None, match: str, token: str) -> None:

@@ -6,6 +6,7 @@ A row is a request and what its answer must hold: the code, and the message or a
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from typing import Any
 
@@ -273,3 +274,53 @@ async def test_protobuf_for_who_accepts_nothing_else(client: Client) -> None:
             assert response.headers["Content-Type"] == "application/json"
     async with client.session.get(f"{url}{PODS}?watch=1", headers={"Accept": protobuf}) as response:
         assert response.status == 406
+
+
+END = {"k8s.io/initial-events-end": "true"}
+
+
+@pytest.mark.parametrize(
+    ("query", "ended"),
+    [
+        ("allowWatchBookmarks=true", True),
+        ("resourceVersion=0&allowWatchBookmarks=true", True),
+        ("resourceVersionMatch=NotOlderThan&sendInitialEvents=true&allowWatchBookmarks=true", True),
+        ("resourceVersionMatch=NotOlderThan&sendInitialEvents=false&allowWatchBookmarks=true", False),
+        ("resourceVersion=1&allowWatchBookmarks=true", False),
+    ],
+)
+async def test_who_names_no_version_is_told_when_all_that_exists_was_sent(
+    client: Client, query: str, ended: bool
+) -> None:
+    url = f"{client.serving.url}{MAPS}?watch=1&timeoutSeconds=1&labelSelector=nothing&{query}"
+    async with client.session.get(url) as response:
+        lines = (await response.text()).splitlines()
+    assert [json.loads(line)["object"]["metadata"].get("annotations") for line in lines] == ([END] if ended else [])
+
+
+@pytest.mark.parametrize(
+    ("query", "accept", "code", "message"),
+    [
+        (
+            "continue=abc",
+            "",
+            422,
+            "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden when continue is",
+        ),
+        (
+            "includeObject=Foo",
+            TABLE_OF_OLD,
+            400,
+            "Unable to convert to Table as requested: includeObject: Invalid value",
+        ),
+        ("", "application/yaml", 406, "only the following media types are accepted: application/json;stream=watch"),
+    ],
+)
+async def test_watches_that_are_refused(client: Client, query: str, accept: str, code: int, message: str) -> None:
+    answer = await client.call("GET", f"{MAPS}?watch=1&timeoutSeconds=1&{query}", Accept=accept)
+    assert (answer[0], message in answer[1]["message"]) == (code, True), answer
+
+
+async def test_a_watch_of_a_named_object_is_a_plain_get(client: Client) -> None:
+    await client.make(MAPS, config_map("a"))
+    assert (await client.call("GET", f"{MAPS}/a?watch=1"))[1]["metadata"]["name"] == "a"

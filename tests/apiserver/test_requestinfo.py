@@ -47,7 +47,7 @@ def test_resources(method: str, path: str, wanted: tuple[str, ...]) -> None:
 
 def test_a_watch_is_asked_for_in_the_query() -> None:
     assert parse("GET", "/api/v1/pods", watch=True).verb == "watch"
-    assert parse("GET", "/api/v1/namespaces/a/pods/p", watch=True).verb == "watch"
+    assert parse("GET", "/api/v1/namespaces/a/pods/p", watch=True).verb == "get"
     assert parse("GET", "/api/v1/namespaces/a/pods/p/log", watch=True).verb == "get"
 
 
