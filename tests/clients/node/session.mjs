@@ -38,7 +38,7 @@ const watching = await new k8s.Watch(config).watch(
   `/api/v1/namespaces/${namespace}/pods`,
   { labelSelector: "app=web", allowWatchBookmarks: true },
   (type, obj) => {
-    seen.push(type);
+    if (type !== "BOOKMARK") seen.push(type);
     if ((obj.status?.conditions ?? []).some((one) => one.type === "Ready" && one.status === "True")) isReady();
     if (type === "DELETED") isGone();
   },
