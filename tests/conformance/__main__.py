@@ -66,14 +66,20 @@ def specs(pattern: str) -> list[str]:
 
 
 def _dealt(texts: list[str]) -> list[list[str]]:
-    """Hands of specs, one for each process."""
-    slow = [text for text in texts if "[Slow]" in text and WITHOUT_END not in text]
-    probes = [text for text in texts if "[Slow]" not in text and "Probing" in text]
-    others = [text for text in texts if "[Slow]" not in text and "Probing" not in text]
-    hands = [[text] for text in slow]
-    hands += [probes[place::PROBES] for place in range(PROBES)]
-    hands += [others[place::OTHERS] for place in range(OTHERS)]
-    return [hand for hand in hands if hand]
+    """Hands of specs, one for each process; those that bear no company ([Serial]) are one hand."""
+    hands: dict[str, list[str]] = {}
+    for place, text in enumerate(texts):
+        if WITHOUT_END in text:
+            continue
+        if "[Slow]" in text:
+            hands[text] = [text]
+        elif "[Serial]" in text:
+            hands.setdefault("serial", []).append(text)
+        elif "Probing" in text:
+            hands.setdefault(f"probes {place % PROBES}", []).append(text)
+        else:
+            hands.setdefault(f"others {place % OTHERS}", []).append(text)
+    return list(hands.values())
 
 
 def _play(podrun: Podrun, hands: list[list[str]], results: Path) -> list[list[Case]]:
