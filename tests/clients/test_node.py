@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients.go_programs import CACHE
-from tests.harness import Podrun
+from tests.harness import BIN, Podrun
 
 PACKAGE = "@kubernetes/client-node@1.4.0"
 SESSION = Path(__file__).with_name("node") / "session.mjs"
@@ -19,9 +20,9 @@ SESSION = Path(__file__).with_name("node") / "session.mjs"
 @pytest.fixture(scope="session")
 def installed() -> Path:
     """A directory in which the package is installed, once per machine; skips where it cannot be had."""
-    npm = shutil.which("npm")
-    if npm is None or shutil.which("node") is None:
-        pytest.skip("no node and npm on this machine (Debian: apt install nodejs npm)")
+    npm = shutil.which("npm", path=os.pathsep.join((str(BIN), os.environ["PATH"])))
+    if npm is None:
+        pytest.skip("no node and npm on this machine (scripts/test installs them)")
     directory = CACHE / PACKAGE.replace("/", "-").removeprefix("@")
     directory.parent.mkdir(parents=True, exist_ok=True)
     with directory.with_suffix(".lock").open("w") as lock:
