@@ -74,7 +74,7 @@ def random_pods() -> Iterator[Round]:
             assert not left, left
             wait_until(lambda: not list(podrun.layout.logs.iterdir()), 5, "logs of pods that are gone are left")
             assert podrun.log().count("Traceback") == 0, podrun.log()
-            if rounds == 5:
+            if first is None and version(pods) > FULL:
                 first = memory(podrun)
 
         yield play
