@@ -18,8 +18,8 @@ from tests.torture.row import Round, Row
 AT_ONCE = 8
 """Random pods of one round."""
 GROWTH_MIB = 30
-"""Memory that podrund and the spawner may have more after thousands of pods than after the first dozens: the last
-10,000 changes and the events of the last hour are kept."""
+"""Memory that podrund may have more after thousands of pods than when its history was full for the first time: events
+of the last hour are kept, too."""
 HUNDRED = 100
 FULL = 12_000
 """Changes after which the history that watches resume from is as long as it ever is."""
