@@ -140,18 +140,22 @@ def resume(state: State, make: Callable[..., Spawner], host: int, house: House) 
     for running in data["running"]:
         process = codec.decode(running["process"])
         spawner.add_running(Running(process, running["pidfd"], dict(running["held"])))
+    asker, number = data["answer"]
+    peers = {descriptor: spawner.add_peer(socket.socket(fileno=descriptor)) for descriptor, _ in data["peers"]}
+    for descriptor, subscribed in data["peers"]:
+        peers[descriptor].subscribed = subscribed
+
+    def answer() -> None:
+        if asker in peers:
+            peers[asker].send(number, Done())
+
     if data["log"] is None:
         spawner.log.begin()
+        answer()
     else:
         pid, pidfd, descriptor = data["log"]
         spawner.log.resume(pid, pidfd, socket.socket(fileno=descriptor))
-        spawner.log.renew()
-    answered, number = data["answer"]
-    for descriptor, subscribed in data["peers"]:
-        peer = spawner.add_peer(socket.socket(fileno=descriptor))
-        peer.subscribed = subscribed
-        if descriptor == answered:
-            peer.send(number, Done())
+        spawner.log.renew(answer)
     spawner.kept = {name: (about, tuple(held)) for name, (about, held) in data["kept"].items()}
     supervise = codec.decode(data["supervise"])
     if supervise.argv:

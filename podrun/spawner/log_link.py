@@ -45,7 +45,8 @@ class LogLink:
         self._number = 0
         self._answers: dict[int, Answered] = {}
         self._leaving = False
-        self._renewing = False
+        self._renewed: Callable[[], None] | None = None
+        """Called when another log process has taken the place of the one that is ending now."""
 
     def begin(self) -> None:
         """Begin a log process and tell it of everything that lives."""
@@ -63,9 +64,9 @@ class LogLink:
         self._peer = Peer(self._loop, sock, self._on_packet, self._on_gone)
         self._loop.watch(pidfd, self._on_end)
 
-    def renew(self) -> None:
-        """Have the log process write out what it has and end, and another one, of this code, go on."""
-        self._renewing = True
+    def renew(self, renewed: Callable[[], None]) -> None:
+        """Have the log process write out what it has and end; `renewed` once another one, of this code, goes on."""
+        self._renewed = renewed
         if self._peer is not None:
             self._peer.close()
 
@@ -116,7 +117,7 @@ class LogLink:
         answers, self._answers = self._answers, {}
         for answered in answers.values():
             answered(_no_log_process())
-        if not self._leaving and not self._renewing:
+        if not self._leaving and self._renewed is None:
             with contextlib.suppress(OSError):
                 processes.send_signal(self.pidfd, signal.SIGKILL)  # it shut its socket without ending
 
@@ -127,10 +128,14 @@ class LogLink:
             os.waitpid(self.pid, 0)
         if self._peer is not None:
             self._peer.close()
-        if not self._leaving:
-            # Not at once: a log process that cannot live at all must not become a storm.
-            self._loop.later(0.0 if self._renewing else 0.05, self.begin)
-            self._renewing = False
+        if self._leaving:
+            return
+        renewed, self._renewed = self._renewed, None
+        if renewed is not None:
+            self.begin()
+            renewed()
+        else:  # not at once: a log process that cannot live at all must not become a storm
+            self._loop.later(0.05, self.begin)
 
 
 def _no_log_process() -> Failed:
