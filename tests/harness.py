@@ -64,11 +64,12 @@ class Podrun:
         options: Sequence[str] = (),
         config: dict[str, Any] | None = None,
         file_systems: dict[str, str] | None = None,
+        run_in_memory: bool = False,
     ) -> Podrun:
         """A running daemon. `images` is a prepared image directory (see `prepare_images`), linked into its root.
 
         `file_systems` are directories below the root that are to be tmpfs of their own: their path and mount options.
-        Only what runs beside the daemon sees these.
+        Only what runs beside the daemon sees these. `run_in_memory` leads `run` to a tmpfs, as /run is one.
         """
         # A unix socket's path has 107 bytes: pytest's own directories are too long.
         root = Path(tempfile.mkdtemp(prefix="pr-", dir="/tmp"))
@@ -81,6 +82,8 @@ class Podrun:
         assert holder.stdout is not None
         podrun = cls(root, holder, tuple(options))
         try:
+            if run_in_memory:
+                (root / "run").symlink_to(tempfile.mkdtemp(prefix="pr-", dir="/dev/shm"))
             if holder.stdout.readline() != b"ready\n":
                 raise HarnessError("the test's namespaces could not be made (unshare, ip)")
             for path, words in (file_systems or {}).items():
@@ -283,6 +286,7 @@ class Podrun:
         self.holder.kill()
         self.holder.communicate()
         _remove_cgroups(self.layout.name)
+        shutil.rmtree((self.root / "run").resolve(), ignore_errors=True)
         shutil.rmtree(self.root, ignore_errors=True)
 
     def __enter__(self) -> Podrun:
