@@ -81,6 +81,7 @@ class PodWorker:
         self._sync = Sync(self)
         self._refresh_timer: asyncio.TimerHandle | None = None
         self._refreshing: asyncio.Task[None] | None = None
+        self._to_refresh = False
         self._known = True
         self._wanted_again: frozenset[str] = frozenset()
         self._ending: Ending | None = self.remembered.ending
@@ -218,12 +219,17 @@ class PodWorker:
         """An object changed from which the pod's volumes or variables are made."""
         if self.failures or not self._sync.volumes_ready:
             self.wake()
-        if self._sync.volumes_ready and self.stage is Stage.SYNCING and self._refreshing is None:
-            self._refreshing = asyncio.get_running_loop().create_task(self._refresh())
+        if self._sync.volumes_ready and self.stage is Stage.SYNCING:
+            self._to_refresh = True
+            if self._refreshing is None:
+                self._refreshing = asyncio.get_running_loop().create_task(self._refresh())
 
     async def _refresh(self) -> None:
+        """Once for all that has changed so far; again for what changes meanwhile."""
         try:
-            await self.services.volumes.refresh(self.pod, self.services.lookup)
+            while self._to_refresh:
+                self._to_refresh = False
+                await self.services.volumes.refresh(self.pod, self.services.lookup)
         except VolumeError as error:
             for one in (error, *error.others):
                 self.tell("Warning", one.reason, one.message)

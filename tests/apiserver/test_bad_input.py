@@ -86,7 +86,7 @@ async def test_refused(
 
 
 async def test_an_unknown_path_is_not_found(client: Client) -> None:
-    assert await client.call("GET", "/apis/apps/v1/deployments") == (404, "404 page not found\n")
+    assert await client.call("GET", "/apis/shop.example/v1/books") == (404, "404 page not found\n")
     assert (await client.call("GET", "/api/v1/nothing"))[1]["reason"] == "NotFound"
 
 

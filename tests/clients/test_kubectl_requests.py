@@ -47,6 +47,7 @@ SHORT = (
     "auth can-i create pods",
     "auth can-i --list",
     "create configmap settings --from-literal=a=1",
+    "delete configmap settings",
     "create token default",
     "replace --force -f {file}",
 )

@@ -15,7 +15,8 @@ from tests.harness import Podrun, wait_until
 from tests.pods.living import FOREVER, Pods, container_status, pod, shell, state
 from tests.torture.client import answer_after
 
-BOMB = "trap '' TERM; while :; do sleep 1000 & done 2>/dev/null; sleep 1000"
+BOMB = "trap '' TERM; (while :; do sleep 1000 & done) 2>/dev/null; exec sleep 1000"
+"""A shell that cannot fork ends: it is not to be the container's first process, nor to need another fork afterwards."""
 FEW = 150
 """The machine that runs the tests is spared a bomb of full size."""
 

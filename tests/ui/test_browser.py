@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness import Podrun, wait_until
+from tests.harness import PROJECT, Podrun, wait_until
 from tests.ui.browsing import link
 
 ORIGIN = "https://127.0.0.1:6443"
@@ -247,7 +247,7 @@ class TestTheOtherViews:
         visitor.sees("connected to web", ".bar-of-tools")
 
     def test_an_image_without_a_shell_gets_a_debug_container(self, visit, podrun):
-        podrun.podrun("play", "examples/bookstore/raw-manifests/02-catalog-pod-sidecar.yaml")
+        podrun.podrun("play", PROJECT / "examples/bookstore/raw-manifests/02-catalog-pod-sidecar.yaml")
         visitor = visit("default/catalog/terminal")
         visitor.sees("catalog has no shell", ".bar-of-tools")
         visitor.button("Open a debug container")

@@ -6,7 +6,7 @@ import pytest
 
 from tests.vm import machine
 
-SECONDS = 900
+SECONDS = 1200
 
 
 @pytest.fixture(scope="session")
