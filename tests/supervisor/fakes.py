@@ -302,6 +302,7 @@ class FakeVolumes:
     def __init__(self) -> None:
         self.broken: dict[str, str] = {}
         self.refreshed = 0
+        self.refresh_takes = 0.0
 
     async def prepare(self, pod: Pod, lookup: Any) -> Mapping[str, PreparedVolume]:
         for volume in pod.spec.volumes:
@@ -311,6 +312,7 @@ class FakeVolumes:
 
     async def refresh(self, pod: Pod, lookup: Any) -> frozenset[str]:
         self.refreshed += 1
+        await asyncio.sleep(self.refresh_takes)
         return frozenset()
 
     def next_refresh(self, pod_uid: str) -> float | None:

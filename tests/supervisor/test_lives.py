@@ -33,6 +33,21 @@ async def test_a_pod_runs_and_is_deleted(house: House) -> None:
     assert [reason for reason, _, _ in house.events()] == ["Pulled", "Created", "Started", "Killing"]
 
 
+async def test_a_change_that_comes_while_volumes_are_refreshed_is_not_missed(house: House) -> None:
+    await house.create(one())
+    await asyncio.sleep(1)
+    worker = house.supervisor.worker("n", "p")
+    assert worker is not None
+    house.volumes.refresh_takes = 1.0
+    before = house.volumes.refreshed
+    worker.refresh_volumes()
+    await asyncio.sleep(0.5)
+    worker.refresh_volumes()
+    worker.refresh_volumes()
+    await asyncio.sleep(3)
+    assert house.volumes.refreshed == before + 2
+
+
 async def test_containers_are_created_while_their_sandbox_is_made(house: House) -> None:
     house.runtime.sandbox_takes = 1.0
     await house.create({"initContainers": [{"name": "i"}, {"name": "j"}], "containers": [{"name": "a"}]})
