@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from podrun.cgroups.hierarchy import Hierarchies
+from podrun.cgroups.statistics import keyed
 
 _UNLIMITED = 1 << 62
 """v1 shows no limit as the largest number of whole pages."""
@@ -57,13 +58,9 @@ def _number(directory: Path | None, name: str) -> int:
     return int(text) if text.isdigit() else 0  # "max" is no limit
 
 
-def _keyed(text: str) -> dict[str, str]:
-    return dict(line.split(" ", 1) for line in text.splitlines() if " " in line)
-
-
 def _cpu_time(at: Hierarchies) -> int:
     if at.unified is not None:
-        return int(_keyed(_text(at.unified, "cpu.stat")).get("usage_usec", 0))
+        return keyed(_text(at.unified, "cpu.stat")).get("usage_usec", 0)
     return _number(at.legacy.get("cpuacct"), "cpuacct.usage") // 1000
 
 
@@ -78,5 +75,5 @@ def _quota(directory: Path | None, *, legacy: bool) -> int:
 
 def _frozen(at: Hierarchies) -> bool:
     if at.unified is not None:
-        return _keyed(_text(at.unified, "cgroup.events")).get("frozen") == "1"
+        return keyed(_text(at.unified, "cgroup.events")).get("frozen") == 1
     return _text(at.legacy.get("freezer"), "freezer.state").strip() == "FROZEN"

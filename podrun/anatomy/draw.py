@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Iterable
 
 from podrun.anatomy.model import PAUSE, Anatomy, Container, Namespace, Volume
+from podrun.api.humansize import human_size
 
 NARROWEST_BOX = 30
 _GAP = 4
@@ -93,7 +94,7 @@ def _tree(container: Container) -> Lines:
 
 def _root(container: Container) -> str:
     layers = f"{container.layers} layer{'s' if container.layers != 1 else ''}"
-    changed = "read-only" if container.read_only else f"{size(container.written)} written"
+    changed = "read-only" if container.read_only else f"{human_size(container.written)} written"
     return f"root: {layers}, {changed}"
 
 
@@ -113,22 +114,12 @@ def _powers(container: Container) -> str:
 
 
 def _use(container: Container) -> Lines:
-    memory = f"memory {size(container.memory)}"
-    memory += f" of {size(container.memory_limit)}" if container.memory_limit else ""
+    memory = f"memory {human_size(container.memory)}"
+    memory += f" of {human_size(container.memory_limit)}" if container.memory_limit else ""
     cpu = f"cpu {container.cpu_usec / 1e6:.2f} s"
     cpu += f", at most {container.cpu_limit}m" if container.cpu_limit else ""
     pids = f", at most {container.pids_limit} processes" if container.pids_limit else ""
     return [f"{memory}, {cpu}{pids}"]
-
-
-def size(count: int) -> str:
-    """Bytes for people."""
-    amount = float(count)
-    for unit in ("B", "KiB", "MiB"):
-        if amount < 1024:
-            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1024
-    return f"{amount:.1f} GiB"
 
 
 def _side_by_side(boxes: list[Lines], width: int) -> Lines:
@@ -181,7 +172,7 @@ def _volumes(volumes: tuple[Volume, ...], width: int) -> Lines:
     """A box per volume that more than one container has, a line per other one."""
     lines: Lines = []
     for volume in volumes:
-        text = f"volume: {volume.name} ({volume.kind})" + (f" {size(volume.bytes)}" if volume.bytes else "")
+        text = f"volume: {volume.name} ({volume.kind})" + (f" {human_size(volume.bytes)}" if volume.bytes else "")
         if len(volume.targets) > 1:
             inside = [text, *(f"  → {container}: {path}" for container, path in volume.targets)]
             frame_width = min(max(map(len, inside)) + 4, width - 2)

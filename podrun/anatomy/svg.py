@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from xml.sax.saxutils import escape
 
-from podrun.anatomy.draw import size
 from podrun.anatomy.model import PAUSE, Anatomy, Container
+from podrun.api.humansize import human_size
 
 _COLORS = ("paper", "ink", "faint", "pod", "room", "edge")
 _LIGHT = dict(zip(_COLORS, ("#ffffff", "#1b1f24", "#57606a", "#0969da", "#f6f8fa", "#8c959f"), strict=True))
@@ -125,9 +125,9 @@ def _lines(room: Container) -> list[tuple[str, str]]:
         lines.append((f"  {process.command}", "faint"))
     if len(room.processes) > 8:
         lines.append((f"and {len(room.processes) - 8} more processes", "faint"))
-    limit = f" of {size(room.memory_limit)}" if room.memory_limit else ""
-    lines.append((f"memory {size(room.memory)}{limit}, cpu {room.cpu_usec / 1e6:.2f} s", "ink"))
-    lines.append((f"root: {room.layers} layers, {size(room.written)} written", "ink"))
+    limit = f" of {human_size(room.memory_limit)}" if room.memory_limit else ""
+    lines.append((f"memory {human_size(room.memory)}{limit}, cpu {room.cpu_usec / 1e6:.2f} s", "ink"))
+    lines.append((f"root: {room.layers} layers, {human_size(room.written)} written", "ink"))
     lines.append((f"{len(room.capabilities)} capabilities, {'' if room.seccomp else 'no '}seccomp", "ink"))
     return [*lines, *((f"own {kind}:[{room.namespaces[kind]}]", "faint") for kind in _OWN if kind in room.namespaces)]
 
@@ -139,7 +139,7 @@ def _shelves(sheet: _Sheet, anatomy: Anatomy, y: int, width: int, spots: dict[st
             if name in spots:
                 x, floor = spots[name]
                 sheet.line(x, floor, x, y)
-        contents = f"   {size(volume.bytes)}" if volume.bytes else ""
+        contents = f"   {human_size(volume.bytes)}" if volume.bytes else ""
         paths = dict.fromkeys(path for _, path in volume.targets)
         words = f"{volume.name} ({volume.kind}){contents}   {' '.join(paths) or 'nobody has it'}"
         sheet.box(2 * _MARGIN, y, width - 4 * _MARGIN, 28, "edge", "room")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -35,15 +33,7 @@ async def await_account(store: Store, kind: Kind, namespace: str) -> None:
         return
     if store.get("namespaces", "", namespace) is None or store.get("serviceaccounts", namespace, "default"):
         return
-    arrived = asyncio.Event()
-    end = store.subscribe(
-        "serviceaccounts", lambda event: arrived.set() if event.key[1:] == (namespace, "default") else None
-    )
-    try:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(arrived.wait(), ACCOUNT_SECONDS)
-    finally:
-        end()
+    await store.until("serviceaccounts", lambda event: event.key[1:] == (namespace, "default"), ACCOUNT_SECONDS)
 
 
 def admit_create(store: Store, kind: Kind, obj: Object) -> Object:

@@ -44,9 +44,9 @@ class Authenticator:
 
     def user(self, request: web.BaseRequest) -> User:
         """The caller; raises Unauthorized."""
-        header = request.headers.get("Authorization", "")
-        scheme, _, token = header.partition(" ")
-        token = token.strip() if scheme.lower() == "bearer" else _websocket_token(request)
+        token = sessions.bearer(request)
+        if token is None:
+            token = _websocket_token(request)
         if self._pages is not None and token.startswith(sessions.PREFIX):
             return self._pages.user(token, request, time.time())
         if token:

@@ -23,8 +23,8 @@ Object = dict[str, Any]
 
 LONGEST_REQUEST = 60.0
 """Seconds that a request may take that is not a stream (apiserver's --request-timeout)."""
-BODY_SECONDS = 60.0
-"""For how long a body is waited for (apiserver's --request-timeout); the connection is closed after the refusal."""
+BODY_SECONDS = LONGEST_REQUEST
+"""For how long a body is waited for; the connection is closed after the refusal."""
 BODY_LIMIT = 3 << 20
 """Bytes of a request's body that are read (apiserver's MaxRequestBodyBytes)."""
 

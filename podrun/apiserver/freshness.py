@@ -6,8 +6,6 @@ have no such cache: there a version to come is refused at once. Source: apiserve
 
 from __future__ import annotations
 
-import asyncio
-
 from aiohttp import web
 
 from podrun.api.errors import ApiError, timeout
@@ -39,22 +37,15 @@ async def await_version(store: Store, call: Call, wanted: int, *, at_once: bool 
     if at_once:
         raise too_large(wanted, store.resource_version)
     allotted = call.allotted
-    arrived = asyncio.Event()
-    end = store.subscribe(
-        call.kind.alias_of or call.kind.resource, lambda event: arrived.set() if event.version >= wanted else None
-    )
-    try:
-        async with asyncio.timeout(min(PATIENCE, allotted)):
-            await arrived.wait()
-    except TimeoutError:
-        if store.resource_version >= wanted:
-            return
-        if allotted < PATIENCE:
-            # The filter that watches the time knows nothing of kinds: its Status is bare, and plain text.
-            raise web.HTTPGatewayTimeout(text=_OUT_OF_TIME, headers={"Cache-Control": "no-cache, private"}) from None
-        raise too_large(wanted, store.resource_version) from None
-    finally:
-        end()
+    resource = call.kind.alias_of or call.kind.resource
+    if await store.until(resource, lambda event: event.version >= wanted, min(PATIENCE, allotted)):
+        return
+    if store.resource_version >= wanted:
+        return
+    if allotted < PATIENCE:
+        # The filter that watches the time knows nothing of kinds: its Status is bare, and plain text.
+        raise web.HTTPGatewayTimeout(text=_OUT_OF_TIME, headers={"Cache-Control": "no-cache, private"})
+    raise too_large(wanted, store.resource_version)
 
 
 def too_large(version: int, current: int, *, retry: bool = True) -> ApiError:

@@ -90,10 +90,10 @@ class Sessions:
         return claims
 
 
-def bearer(request: web.BaseRequest) -> str:
-    """The token in the Authorization header; "" without one."""
+def bearer(request: web.BaseRequest) -> str | None:
+    """The token in the Authorization header; None where that is of another kind, or is not there."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
+    return token.strip() if scheme.lower() == "bearer" else None
 
 
 def _encode(raw: bytes) -> str:

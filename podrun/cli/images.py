@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from podrun.api.humansize import human_size
+from podrun.cli.columns import aligned
 from podrun.cli.errors import FAILED, NOT_ROOT, OK, USAGE, CommandError
 from podrun.layout import Layout
 
@@ -80,16 +82,14 @@ def _ls(store: ImageStore, arguments: argparse.Namespace) -> int:
         print(json.dumps([_described(image) for image in images], indent=2))
         return OK
     rows = [("IMAGE", "ID", "SIZE", "FROM"), *(row for image in images for row in _rows(image))]
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    for row in rows:
-        print("   ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+    print(aligned(rows))
     return OK
 
 
 def _rows(image: Image) -> list[tuple[str, str, str, str]]:
     origin = f"{image.source} (a stand-in; a pull replaces it)" if image.stand_in else str(image.source)
     names = image.references or ("<none>",)
-    return [(familiar(name), image.id.removeprefix("sha256:")[:12], _size(image.size), origin) for name in names]
+    return [(familiar(name), image.id.removeprefix("sha256:")[:12], human_size(image.size), origin) for name in names]
 
 
 def _load(store: ImageStore, arguments: argparse.Namespace) -> int:
@@ -165,7 +165,9 @@ def _each(things: list[str], work: Callable[[str, Callable[[Progress], None]], A
                 images = await work(thing, line.show)
             for image in images:
                 for name in image.references or (image.id,):
-                    print(f"{familiar(name)} {image.id.removeprefix('sha256:')[:12]} {_size(image.size)}", flush=True)
+                    print(
+                        f"{familiar(name)} {image.id.removeprefix('sha256:')[:12]} {human_size(image.size)}", flush=True
+                    )
 
     asyncio.run(all_of_them())
     return OK
@@ -184,8 +186,8 @@ class _ProgressLine:
         self._write("")
 
     def show(self, progress: Progress) -> None:
-        part = f" {_size(progress.done)}" if progress.done else ""
-        whole = f" of {_size(progress.total)}" if progress.total else ""
+        part = f" {human_size(progress.done)}" if progress.done else ""
+        whole = f" of {human_size(progress.total)}" if progress.total else ""
         self._write(f"{progress.what}: {progress.step}{part}{whole}"[:100])
 
     def _write(self, text: str) -> None:
@@ -209,12 +211,3 @@ def _described(image: Image) -> dict[str, object]:
         "standIn": image.stand_in,
         "created": image.created,
     }
-
-
-def _size(count: int) -> str:
-    size = float(count)
-    for unit in ("B", "KiB", "MiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} GiB"

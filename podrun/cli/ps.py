@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from podrun.cli.client import Client, path_of
+from podrun.cli.columns import aligned
 from podrun.cli.errors import OK
 from podrun.layout import api_socket
 
@@ -60,8 +61,4 @@ def render(table: dict[str, Any], *, wide: bool) -> str:
         [row["object"]["metadata"]["namespace"], *(str(row["cells"][place]) for place in wanted)]
         for row in table["rows"]
     ]
-    lines = [titles, *rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    return "\n".join(
-        "   ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
-    )
+    return aligned([titles, *rows])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from podrun.cli.columns import aligned
 from podrun.cli.errors import OK
 from podrun.cli.pods import add_pod, look, look_at_all
 
@@ -54,7 +55,5 @@ def _list(arguments: argparse.Namespace) -> int:
     rows = [("NAMESPACE", "NAME", "UID", "")]
     pods = look_at_all(arguments, "timelines")["pods"]
     rows += [(pod["namespace"], pod["name"], pod["uid"], "gone" if pod["ended"] else "") for pod in pods]
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    for row in rows:
-        print("   ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+    print(aligned(rows))
     return OK

@@ -164,8 +164,7 @@ TAINTS = {
 
 def amount_text(resource: str, amount: int) -> str:
     """An amount of a resource as the kubelet prints it: bytes in binary units, the rest as it is."""
-    form = "DecimalSI" if resource in ("inodes", "pids") else "BinarySI"
-    return str(Quantity.from_int(amount, "DecimalSI" if form == "DecimalSI" else "BinarySI"))
+    return str(Quantity.from_int(amount, "DecimalSI" if resource in ("inodes", "pids") else "BinarySI"))
 
 
 def threshold_text(resource: str, met: Sequence[Threshold], observations: Mapping[str, Observation]) -> str:

@@ -70,8 +70,8 @@ class OpenBox:
 
     # Looking
 
-    def _object(self, namespace: str, name: str) -> Object:
-        """Raises NotFound."""
+    def object(self, namespace: str, name: str) -> Object:
+        """The Pod object. Raises NotFound."""
         found = self._store.get("pods", namespace, name)
         if found is None:
             raise not_found("pods", name)
@@ -135,13 +135,9 @@ class OpenBox:
         ended = {"phase": "", "ready": False, "stage": "gone", "sentences": [f"Pod {name} is gone."]}
         return {**about, **ended, "decision": None, "decisions": decided}
 
-    def object(self, namespace: str, name: str) -> Object:
-        """The Pod object, for what is read of its processes. Raises NotFound."""
-        return self._object(namespace, name)
-
     def script(self, namespace: str, name: str) -> str:
         """The pod as a shell script; to be called in a thread. Raises NotFound, and Conflict where it has no plan."""
-        obj = self._object(namespace, name)
+        obj = self.object(namespace, name)
         uid = obj["metadata"]["uid"]
         sandboxes = self._runtime.sandboxes(uid)
         if not sandboxes:
@@ -154,7 +150,7 @@ class OpenBox:
 
     def knobs(self, namespace: str, name: str) -> Knobs:
         """Raises NotFound, and Conflict for a pod that is not on this node or has ended."""
-        self._object(namespace, name)
+        self.object(namespace, name)
         worker = self._supervisor.worker(namespace, name)
         if worker is None:
             raise conflict("pods", name, "nothing of it runs here")

@@ -16,6 +16,7 @@ from podrun.lifecycle.decide import decide
 from podrun.lifecycle.observed import ContainerState, Observed, Verdict
 from podrun.lifecycle.phase import TERMINAL
 from podrun.lifecycle.probes import Role
+from podrun.lifecycle.status import by_name
 from podrun.lifecycle.why import Why
 from podrun.openbox.sentences import clock, summary, tell
 from podrun.supervisor.worker import PodWorker, Stage
@@ -114,8 +115,7 @@ def _without_worker(obj: Object) -> Iterator[str]:
 
 def _ending(worker: PodWorker, marks: list[Mark]) -> Iterator[str]:
     runs = [seen.name for seen in worker.observe().containers if seen.state is ContainerState.RUNNING]
-    grace = next((detail for _, name, detail in reversed(marks) if name == "terminating"), None)
-    began = next((at for at, name, _ in reversed(marks) if name == "terminating"), None)
+    began, grace = next(((at, detail) for at, name, detail in reversed(marks) if name == "terminating"), (None, None))
     if began is not None and grace is not None:
         since, until = clock(began / 1e9), clock(began / 1e9 + grace)
         yield (
@@ -154,14 +154,13 @@ def _last_trouble(marks: list[Mark]) -> Iterator[str]:
 
 
 def _not_ready(worker: PodWorker, observed: Observed, marks: list[Mark]) -> Iterator[str]:
-    started = {s["name"]: s.get("started") for key, s in _statuses(worker.status)}
-    ready = {s["name"]: s.get("ready") for key, s in _statuses(worker.status)}
+    told = by_name(worker.status)
     for container in probes.probed(worker.pod):
         seen = observed.latest(container.name)
-        if seen is None or seen.state is not ContainerState.RUNNING or ready.get(container.name):
+        if seen is None or seen.state is not ContainerState.RUNNING or told.get(container.name, {}).get("ready"):
             continue
         role = Role.READINESS
-        if container.startup_probe is not None and not started.get(container.name):
+        if container.startup_probe is not None and not told.get(container.name, {}).get("started"):
             role = Role.STARTUP
         probe = probes.of(container, role)
         if probe is not None:
@@ -216,12 +215,6 @@ def _pulls(worker: PodWorker) -> Iterator[str]:
         if container is not None and failure.reason in ("ErrImagePull", "ImagePullBackOff"):
             left = worker.services.pulls.wait_left(worker.pod, container.image)
             yield f"image {container.image} is asked for again in {left:.0f} s"
-
-
-def _statuses(status: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for key in ("initContainerStatuses", "containerStatuses"):
-        for each in status.get(key, ()):
-            yield key, each
 
 
 def _over(status: Mapping[str, Any]) -> bool:

@@ -19,6 +19,7 @@ from podrun.cgroups import swift
 from podrun.cgroups.ending import end
 from podrun.cgroups.group import AttachDevices, Group
 from podrun.cgroups.tree import PodGroups
+from podrun.kernel import clock
 from podrun.network.pods import PodNetwork
 from podrun.runtime.containers import Containers
 from podrun.runtime.errors import NotFound, RuntimeFailure
@@ -129,8 +130,7 @@ class Runtime:
 
         Those that are younger than this spawner, which knows nothing of them, were never started and stay as they are.
         """
-        began = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
-        began += self._host.spawner.welcome.start_time / os.sysconf("SC_CLK_TCK")
+        began = clock.offset() + self._host.spawner.welcome.start_time / os.sysconf("SC_CLK_TCK")
         for container in self._containers.all():
             status = container.status
             if status.state is State.CREATED and status.created_at < began and status.id not in accounted:

@@ -269,6 +269,22 @@ class Store:
         handlers.append(handler)
         return lambda: handlers.remove(handler) if handler in handlers else None
 
+    async def until(self, resource: str, condition: Callable[[WatchEvent], bool], seconds: float) -> bool:
+        """Whether a change of the resource that satisfies the condition becomes visible within this time, from now on.
+
+        `condition` is called as a handler is (see `subscribe`).
+        """
+        arrived = asyncio.Event()
+        end = self.subscribe(resource, lambda event: arrived.set() if condition(event) else None)
+        try:
+            async with asyncio.timeout(seconds):
+                await arrived.wait()
+        except TimeoutError:
+            return False
+        finally:
+            end()
+        return True
+
     def _since(self, version: int) -> Iterable[WatchEvent]:
         """The changes after `version`; raises Expired."""
         if version >= self.resource_version:

@@ -235,14 +235,15 @@ class Sync:
         In a user namespace nothing can be created before it is there.
         """
         pod = self._worker.pod
-        if pod.spec.host_users is False or self._worker.leaving.is_set():
+        if not starts or pod.spec.host_users is False or self._worker.leaving.is_set():
             return
-        place = self._place(sandbox)
-        sort = next((start.sort for start in starts), "container")
-        first = [start for start in starts if start.sort == sort]
-        for start in first[:1] if sort == "init container" else first:
+        place, sort = self._place(sandbox), starts[0].sort
+        if sort == "ephemeral container":
+            return
+        first = starts[:1] if sort == "init container" else [start for start in starts if start.sort == sort]
+        for start in first:
             container = pod.container(start.name)
-            if container is not None and sort != "ephemeral container":
+            if container is not None:
                 made = await create_ahead(self._services, pod, container, start.sort, place)
                 if made is not None:
                     self._ahead[start.name] = made

@@ -180,8 +180,8 @@ class PodWorker:
 
     def again(self, names: Iterable[str]) -> None:
         """An administrator wants new attempts of these containers now, and no wait for anything else either."""
-        attempts = [(seen.name, seen.id) for seen in reversed(self.observe().containers)]
-        self._wanted_again = frozenset(dict(attempts)[name] for name in names if name in dict(attempts))
+        newest = {seen.name: seen.id for seen in reversed(self.observe().containers)}
+        self._wanted_again = frozenset(newest[name] for name in names if name in newest)
         self.wake()
 
     def reject(self, status: Mapping[str, Any]) -> None:

@@ -21,7 +21,7 @@ from aiohttp import web
 
 from podrun.api.errors import ApiError, bad_request
 from podrun.apiserver.answers import refusal
-from podrun.apiserver.server import Handler
+from podrun.apiserver.server import OWN_PATHS, Handler
 from podrun.apiserver.sessions import LINK_SECONDS, Sessions, bearer
 from podrun.apiserver.streams.channels import is_websocket, offered_protocols
 from podrun.runtime.service import RuntimeService
@@ -29,7 +29,7 @@ from podrun.store.store import Store
 from podrun.ui.looking import Looks
 from podrun.ui.pages import PATH, Pages, to_the_page
 
-OWN = "/podrun/v1/ui"
+OWN = f"{OWN_PATHS}ui"
 _PRIVATE = {"Cache-Control": "no-store"}
 
 
@@ -65,13 +65,13 @@ class Site:
 
     async def _enter(self, request: web.Request) -> web.StreamResponse:
         try:
-            token, expires = self._sessions.enter(bearer(request), time.time())
+            token, expires = self._sessions.enter(bearer(request) or "", time.time())
         except ApiError as error:
             return refusal(error)
         return _json({"token": token, "expires": expires})
 
     async def _renew(self, request: web.Request) -> web.StreamResponse:
-        token, expires = self._sessions.renew(bearer(request), time.time())
+        token, expires = self._sessions.renew(bearer(request) or "", time.time())
         return _json({"token": token, "expires": expires})
 
     async def _look(self, request: web.Request) -> web.StreamResponse:

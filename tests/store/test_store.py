@@ -45,6 +45,15 @@ async def test_dicts_of_long_ago_are_given_up_and_come_back(store: Store, monkey
     assert listed[0] is not made[0]
 
 
+async def test_a_change_can_be_waited_for(store: Store) -> None:
+    waiting = asyncio.ensure_future(store.until("configmaps", lambda event: event.key.name == "b", 5))
+    await store.create("configmaps", config_map("a"))
+    assert not waiting.done()
+    await store.create("configmaps", config_map("b"))
+    assert await waiting
+    assert not await store.until("configmaps", lambda event: True, 0.01), "what has been is not waited for"
+
+
 async def test_what_is_created_can_be_read_listed_and_is_whole(store: Store) -> None:
     made = await store.create("configmaps", config_map("a", x="1"))
     assert list(made) == ["kind", "apiVersion", "metadata", "data"]
